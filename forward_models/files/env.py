@@ -1,0 +1,378 @@
+"""Environments of the Acoustics Toolbox (``.env``, as KRAKEN reads them).
+
+Source: Acoustics Toolbox documentation, "Description of Environmental File" and "KRAKEN" (M. B.
+Porter). Supported are fluid media with C-linear or N²-linear sound speed, every unit of
+attenuation, a vacuum or rigid top, and a fluid half-space, rigid or vacuum bottom. What the file
+may ask for beyond that (elastic media, rough interfaces, splines, reflection coefficients, volume
+attenuation, several profiles) is refused by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from forward_models.environment import (
+    Bottom,
+    Environment,
+    HalfSpace,
+    Interpolation,
+    Layer,
+    Top,
+)
+from forward_models.errors import ModelInputError
+from forward_models.files.records import Records
+from forward_models.seabed import UNIT_NAMES
+
+KG_PER_G_CM3 = 1000.0
+_DEPTH_TOLERANCE = 1e-5  # m; files round their depths
+_NO_TRANSITION = 1e9  # Hz; the power law of unit 'm' holds at every frequency
+_NEVER_USED = 1e5  # Hz; a transition above this changes nothing
+
+_INTERPOLATION: dict[str, Interpolation] = {"C": "c_linear", "N": "n2_linear"}
+_TOP: dict[str, Top] = {"V": "vacuum", "R": "rigid"}
+_BOTTOM: dict[str, Bottom] = {"A": "half_space", "R": "rigid", "V": "vacuum"}
+_REFUSED_INTERPOLATION = {
+    "S": "cubic splines",
+    "P": "piecewise cubic Hermite profiles",
+    "Q": "profiles that vary with range",
+    "H": "profiles that vary with range",
+    "A": "analytic profiles",
+}
+_REFUSED_BOUNDARY = {
+    "A": "half-spaces above the water",
+    "F": "reflection coefficients from a file",
+    "P": "reflection coefficients from a file",
+    "G": "grain sizes",
+    "S": "Twersky scatterers",
+    "H": "Twersky scatterers",
+    "T": "Twersky scatterers",
+    "I": "Twersky scatterers",
+}
+_REFUSED_VOLUME = {
+    "T": "Thorp volume losses",
+    "F": "Francois-Garrison volume losses",
+    "B": "biological layers",
+}
+_KNOT = ("z", "cP", "cS", "rho", "alphaP", "alphaS")
+_FIRST_KNOT = (0.0, 1500.0, 0.0, 1.0, 0.0, 0.0)  # what '/' stands for before any knot is given
+
+
+@dataclass(frozen=True)
+class EnvFile:
+    """Everything an ``.env`` file says that matters to a normal-mode model.
+
+    Attributes:
+        title: as in the file.
+        frequency: Hz.
+        environment: one waveguide (a batch of one); density in kg/m³.
+        c_low, c_high: phase speed limits, m/s.
+        range_max_km: the range to which KRAKEN is told to be accurate; it changes nothing here.
+        source_depth, receiver_depth: m; empty when the file ends before them.
+    """
+
+    title: str
+    frequency: float
+    environment: Environment
+    c_low: float
+    c_high: float
+    range_max_km: float
+    source_depth: tuple[float, ...]
+    receiver_depth: tuple[float, ...]
+
+
+def read_env(path: str | Path) -> EnvFile:
+    """Reads an Acoustics Toolbox environment.
+
+    A density that varies within a medium is taken constant between two knots, at their mean.
+
+    Raises:
+        ModelInputError: one line with file, line, layer, field, value and mend.
+        FileNotFoundError: no such file.
+    """
+    records = Records(path)
+    title, _ = records.text("title")
+    (frequency,) = records.numbers(["frequency"])
+    if frequency <= 0:
+        raise records.error("frequency", f"{frequency:g} must be above zero (Hz)")
+    n_media = records.integer("NMEDIA")
+    interpolation, top, unit = _top_option(records)
+    layers, power_law, last_knot = _media(records, n_media, unit, frequency)
+    bottom, half_space = _bottom(records, last_knot)
+    environment = Environment.from_layers(
+        layers,
+        half_space,
+        bottom=bottom,
+        top=top,
+        attenuation_unit=unit,
+        power_law=power_law,
+        interpolation=interpolation,
+    )
+    c_low, c_high = _phase_speed_limits(records, environment)
+    range_max_km = 0.0
+    source_depth: tuple[float, ...] = ()
+    receiver_depth: tuple[float, ...] = ()
+    if not records.at_end():
+        (range_max_km,) = records.numbers(["RMAX"])
+    if not records.at_end():
+        source_depth = records.vector("SD", records.integer("NSD"))
+        receiver_depth = records.vector("RD", records.integer("NRD"))
+    if not records.at_end():
+        raise records.error(
+            "end of file",
+            "more follows after the receiver depths; several profiles in a file are not "
+            "supported, keep one a file",
+        )
+    return EnvFile(
+        title=title,
+        frequency=frequency,
+        environment=environment,
+        c_low=c_low,
+        c_high=c_high,
+        range_max_km=range_max_km,
+        source_depth=source_depth,
+        receiver_depth=receiver_depth,
+    )
+
+
+def write_env(env: EnvFile, path: str | Path) -> None:
+    """Writes an environment so that KRAKEN, and :func:`read_env`, read the same values.
+
+    Raises:
+        ModelInputError: the environment is a batch of more than one.
+    """
+    environment = env.environment
+    if len(environment) != 1:
+        raise ModelInputError(
+            f"environment: {len(environment)} in the batch; an .env file holds one, write "
+            "environment[i] one by one"
+        )
+    unit = environment.attenuation_unit
+    scale = 1.0
+    if unit == "m":  # the file's reference frequency is its frequency
+        reference, exponent = environment.power_law
+        scale = (env.frequency / reference) ** exponent
+    power_law = f" {environment.power_law[1]!r} {_NO_TRANSITION:g}" if unit == "m" else ""
+    media = _media_of(environment)
+    letters = (
+        _letter(_INTERPOLATION, environment.interpolation) + _letter(_TOP, environment.top) + unit
+    )
+    title = env.title.replace("'", "''")
+    lines = [f"'{title}'", f"{env.frequency!r}", f"{len(media)}", f"'{letters}'"]
+    for knots in media:
+        lines.append(f"0 0.0 {knots[-1][0]!r}{power_law}")
+        lines += [f"{z!r} {c!r} 0.0 {rho!r} {alpha * scale!r} 0.0 /" for z, c, rho, alpha in knots]
+    lines.append(f"'{_letter(_BOTTOM, environment.bottom)}' 0.0{power_law}")
+    if environment.half_space_sound_speed is not None:
+        assert environment.half_space_density is not None
+        assert environment.half_space_attenuation is not None
+        c = environment.half_space_sound_speed.item()
+        rho = environment.half_space_density.item() / KG_PER_G_CM3
+        alpha = environment.half_space_attenuation.item() * scale
+        lines.append(f"{environment.bottom_depth.item()!r} {c!r} 0.0 {rho!r} {alpha!r} 0.0 /")
+    lines += [f"{env.c_low!r} {env.c_high!r}", f"{env.range_max_km!r}"]
+    if env.source_depth and env.receiver_depth:
+        for depths in (env.source_depth, env.receiver_depth):
+            lines += [f"{len(depths)}", " ".join(repr(float(z)) for z in depths) + " /"]
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _top_option(records: Records) -> tuple[Interpolation, Top, str]:
+    option, _ = records.text("TOPOPT")
+    letters = option.ljust(7)
+    _known(records, "TOPOPT(1:1)", letters[0], _INTERPOLATION, _REFUSED_INTERPOLATION)
+    _known(records, "TOPOPT(2:2)", letters[1], _TOP, _REFUSED_BOUNDARY)
+    _known(records, "TOPOPT(3:3), attenuation unit", letters[2], UNIT_NAMES, {})
+    _known(records, "TOPOPT(4:4)", letters[3], " ", _REFUSED_VOLUME)
+    _known(
+        records, "TOPOPT(5:5)", letters[4], " ._", {"~": "altimetry files", "*": "altimetry files"}
+    )
+    _known(records, "TOPOPT(6:6)", letters[5], " ", {"B": "broadband runs (use -f HZ,HZ)"})
+    return _INTERPOLATION[letters[0]], _TOP[letters[1]], letters[2]
+
+
+def _media(
+    records: Records, n_media: int, unit: str, frequency: float
+) -> tuple[list[Layer], tuple[float, float], list[float]]:
+    """The layers, the power law of unit ``m``, and the last knot, which '/' falls back on."""
+    layers: list[Layer] = []
+    exponents: list[float] = []
+    knot = list(_FIRST_KNOT)
+    depth_above = 0.0
+    for number in range(1, n_media + 1):
+        where = f"layer {number}"
+        header = [f"{where}, {name}" for name in ("NMESH", "SIGMA", "Z(NSSP)", "beta", "fT")]
+        if unit == "m":
+            _, sigma, depth, beta, transition = records.numbers(
+                header, (0.0, 0.0, 0.0, 1.0, _NO_TRANSITION), optional=2
+            )
+            exponents.append(_exponent(records, where, beta, transition))
+        else:
+            _, sigma, depth = records.numbers(header[:3])
+        _refuse_roughness(records, where, sigma)
+        if not depth > depth_above:
+            raise records.error(
+                f"{where}, Z(NSSP)",
+                f"{depth:g} m is not below the top of the layer at {depth_above:g} m",
+            )
+        knots = _knots(records, where, depth_above, depth, knot)
+        layers.append(
+            Layer(
+                depth=[k[0] for k in knots],
+                sound_speed=[k[1] for k in knots],
+                density=[k[3] * KG_PER_G_CM3 for k in knots],
+                attenuation=[k[4] for k in knots],
+            )
+        )
+        knot, depth_above = knots[-1], depth
+    if any(beta != exponents[0] for beta in exponents):
+        raise records.error(
+            "beta", f"{exponents} differ from layer to layer; one exponent for all is supported"
+        )
+    power_law = (frequency, exponents[0]) if exponents else (1.0, 1.0)
+    return layers, power_law, knot
+
+
+def _knots(
+    records: Records, where: str, top: float, bottom: float, knot: list[float]
+) -> list[list[float]]:
+    """The knots of one layer from its top to its bottom, which close the list."""
+    fields = [f"{where}, {name}" for name in _KNOT]
+    knots: list[list[float]] = []
+    while not knots or knots[-1][0] < bottom:
+        knot = records.numbers(fields, knot)
+        z = knot[0]
+        if not knots and abs(z - top) > _DEPTH_TOLERANCE:
+            mend = "layers must meet" if top > 0 else "the first knot lies at the surface, 0 m"
+            raise records.error(
+                fields[0], f"starts at {z:g} m but the layer above ends at {top:g} m; {mend}"
+            )
+        if knots and z <= knots[-1][0]:
+            raise records.error(
+                fields[0], f"{z:g} m after {knots[-1][0]:g} m; depths must increase downwards"
+            )
+        if z > bottom + _DEPTH_TOLERANCE:
+            raise records.error(
+                fields[0],
+                f"{z:g} m lies below the layer's end, Z(NSSP) = {bottom:g} m; end it there",
+            )
+        _check_medium(records, where, knot)
+        if not knots:
+            knot[0] = top
+        elif abs(z - bottom) <= _DEPTH_TOLERANCE:
+            knot[0] = bottom
+        knots.append(knot)
+    return knots
+
+
+def _bottom(records: Records, last_knot: list[float]) -> tuple[Bottom, HalfSpace | None]:
+    option, rest = records.text("BOTOPT")
+    letters = option.ljust(2)
+    refused = {k: v for k, v in _REFUSED_BOUNDARY.items() if k != "A"}
+    _known(records, "BOTOPT(1:1)", letters[0], _BOTTOM, refused)
+    _known(
+        records, "BOTOPT(2:2)", letters[1], " _", {"~": "bathymetry files", "*": "bathymetry files"}
+    )
+    if rest:
+        _refuse_roughness(records, "bottom", records.number(rest[0], "bottom, SIGMA"))
+    bottom = _BOTTOM[letters[0]]
+    if bottom != "half_space":
+        return bottom, None
+    where = "half-space"
+    knot = records.numbers([f"{where}, {name}" for name in _KNOT], last_knot)
+    _check_medium(records, where, knot)
+    _, c, _, rho, alpha, _ = knot
+    return bottom, HalfSpace(sound_speed=c, density=rho * KG_PER_G_CM3, attenuation=alpha)
+
+
+def _phase_speed_limits(records: Records, environment: Environment) -> tuple[float, float]:
+    c_low, c_high = records.numbers(["cLow", "cHigh"])
+    if not c_high > max(c_low, 0.0):
+        raise records.error("cHigh", f"{c_high:g} must be above cLow = {c_low:g} (m/s)")
+    slowest = min(
+        environment.sound_speed_top.min().item(), environment.sound_speed_bottom.min().item()
+    )
+    if c_low > slowest:
+        raise records.error(
+            "cLow",
+            f"{c_low:g} is above the slowest sound speed, {slowest:g} m/s; leaving out slow modes "
+            "is not supported, use 0",
+        )
+    return c_low, c_high
+
+
+def _check_medium(records: Records, where: str, knot: list[float]) -> None:
+    _, c, shear, rho, alpha, _ = knot
+    if c <= 0:
+        raise records.error(f"{where}, cP", f"{c:g} must be above zero (m/s)")
+    if shear != 0:
+        raise records.error(
+            f"{where}, cS", f"{shear:g}: elastic media are not supported; use 0 for a fluid"
+        )
+    if rho <= 0:
+        raise records.error(f"{where}, rho", f"{rho:g} must be above zero (g/cm3)")
+    if alpha < 0:
+        raise records.error(f"{where}, alphaP", f"{alpha:g} must be zero or more")
+
+
+def _exponent(records: Records, where: str, beta: float, transition: float) -> float:
+    if 0 < transition < _NEVER_USED:
+        raise records.error(
+            f"{where}, fT",
+            f"{transition:g}: a change of the power law at a frequency is not supported; use "
+            f"{_NO_TRANSITION:g}",
+        )
+    return beta
+
+
+def _refuse_roughness(records: Records, where: str, sigma: float) -> None:
+    if sigma != 0:
+        raise records.error(
+            f"{where}, SIGMA", f"{sigma:g}: rough interfaces are not supported; use 0.0"
+        )
+
+
+def _known(
+    records: Records, field: str, letter: str, known: dict | str, refused: dict[str, str]
+) -> None:
+    """Refuses an option letter that is not known, by the name of what it asks for."""
+    if letter not in known:
+        choices = ", ".join(repr(k) for k in known)
+        if letter in refused:
+            problem = f"{letter!r}: {refused[letter]} are not supported; use one of {choices}"
+        else:
+            problem = f"{letter!r} is unknown; use one of {choices}"
+        raise records.error(field, problem)
+
+
+def _media_of(environment: Environment) -> list[list[tuple[float, float, float, float]]]:
+    """Knots (z m, c m/s, rho g/cm³, attenuation) by medium; one ends wherever something jumps."""
+    tensors = (
+        environment.thickness,
+        environment.sound_speed_top,
+        environment.sound_speed_bottom,
+        environment.density,
+        environment.attenuation_top,
+        environment.attenuation_bottom,
+    )
+    water_depth = environment.water_depth.item()
+    media: list[list[tuple[float, float, float, float]]] = []
+    depth = 0.0
+    for thickness, c_top, c_bottom, density, a_top, a_bottom in zip(
+        *(t[0].tolist() for t in tensors), strict=True
+    ):
+        if thickness == 0:
+            continue
+        rho = density / KG_PER_G_CM3
+        top = (depth, c_top, rho, a_top)
+        if not media or media[-1][-1] != top or depth == water_depth:
+            media.append([top])
+        depth += thickness
+        if abs(depth - water_depth) < _DEPTH_TOLERANCE:
+            depth = water_depth
+        media[-1].append((depth, c_bottom, rho, a_bottom))
+    return media
+
+
+def _letter(table: dict, value: str) -> str:
+    return next(letter for letter, name in table.items() if name == value)

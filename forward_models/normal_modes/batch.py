@@ -1,0 +1,137 @@
+"""Environments in, arrays for the kernels out, and the kernels run over all cores."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from forward_models.environment import Environment
+from forward_models.errors import ModelInputError
+from forward_models.normal_modes.items import Items
+from forward_models.normal_modes.steps import HALF_SPACE, RIGID, VACUUM, build_steps
+from forward_models.seabed import attenuation_to_nepers
+
+Numbers = Tensor | np.ndarray | Sequence[float] | float
+
+_KIND = {"half_space": HALF_SPACE, "rigid": RIGID, "vacuum": VACUUM}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What the kernels take, all of it numpy: speeds complex, (frequency, batch, …)."""
+
+    omega: np.ndarray
+    thickness: np.ndarray
+    c_top: np.ndarray
+    c_bottom: np.ndarray
+    rho: np.ndarray
+    n2: bool
+    top: int
+    bottom: int
+    c_half: np.ndarray
+    rho_half: np.ndarray
+    c_high: float
+
+    def __len__(self) -> int:
+        return self.thickness.shape[0]
+
+    def items(self, rows: slice) -> Items:
+        """The eigenproblems of the environments ``rows``, environment by environment."""
+        stacks: Any = build_steps(
+            self.omega,
+            self.thickness[rows],
+            np.ascontiguousarray(self.c_top[:, rows]),
+            np.ascontiguousarray(self.c_bottom[:, rows]),
+            self.rho[rows],
+            self.n2,
+            self.bottom,
+            np.ascontiguousarray(self.c_half[:, rows]),
+            self.rho_half[rows],
+            self.c_high,
+        )
+        return Items(self.top, *stacks)
+
+
+def as_tensor(values: Numbers) -> Tensor:
+    """``values`` as float64."""
+    return torch.as_tensor(values, dtype=torch.float64)
+
+
+def make_problem(environment: Environment, frequency: Numbers, c_high: float | None) -> Problem:
+    """Checks the input and turns speeds and attenuations into complex sound speeds.
+
+    With exp(-iωt) a lossy wave has k = ω/c + iα, to first order c̃ = c - iαc²/ω; like the reference
+    programs this is taken as the definition of c̃ at the knots.
+
+    Raises:
+        ModelInputError: a frequency that is not positive and finite, a ``c_high`` not above zero.
+    """
+    f = np.atleast_1d(as_tensor(frequency).numpy())
+    if f.ndim != 1 or f.size == 0 or not (np.isfinite(f).all() and (f > 0).all()):
+        raise ModelInputError(f"frequency: {f.tolist()} Hz must be finite and above zero")
+    if c_high is not None and not c_high > 0:
+        raise ModelInputError(f"c_high: {c_high:g} m/s must be above zero")
+    environment.validate()
+    hertz = torch.from_numpy(f)[:, None, None]
+
+    def complex_speed(speed: Tensor, attenuation: Tensor) -> np.ndarray:
+        nepers = attenuation_to_nepers(
+            attenuation, environment.attenuation_unit, speed, hertz, power_law=environment.power_law
+        )
+        imaginary = nepers * speed**2 / (2.0 * math.pi * hertz)
+        return torch.complex(speed.expand_as(imaginary), -imaginary).numpy()
+
+    batch = len(environment)
+    c_half = np.ones((f.size, batch), np.complex128)
+    rho_half = np.ones(batch)
+    if environment.half_space_sound_speed is not None:
+        assert environment.half_space_attenuation is not None
+        assert environment.half_space_density is not None
+        c_half = complex_speed(
+            environment.half_space_sound_speed[:, None], environment.half_space_attenuation[:, None]
+        )[:, :, 0]
+        rho_half = environment.half_space_density.numpy() / 1000.0
+    return Problem(
+        omega=2.0 * np.pi * f,
+        thickness=environment.thickness.contiguous().numpy(),
+        c_top=complex_speed(environment.sound_speed_top, environment.attenuation_top),
+        c_bottom=complex_speed(environment.sound_speed_bottom, environment.attenuation_bottom),
+        rho=environment.density.contiguous().numpy() / 1000.0,
+        n2=environment.interpolation == "n2_linear",
+        top=_KIND[environment.top],
+        bottom=_KIND[environment.bottom],
+        c_half=np.ascontiguousarray(c_half),
+        rho_half=rho_half,
+        c_high=math.inf if c_high is None else float(c_high),
+    )
+
+
+def in_parallel(work: Callable[[slice], None], batch: int) -> None:
+    """Runs ``work`` on slices of the batch, one thread a core; the kernels release the GIL.
+
+    Slices are small, so that uneven environments keep every core busy.
+    """
+    threads = min(_cores(), batch)
+    if threads <= 1:
+        work(slice(0, batch))
+        return
+    size = max(1, min(64, math.ceil(batch / (4 * threads))))
+    slices = [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, slices):
+            continue
+
+
+def _cores() -> int:
+    """Cores this process may run on; on systems that do not tell, all of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,162 @@
+"""Exact complex modes: each real mode followed as the attenuation grows from nothing to its value.
+
+Newton steps from the predicted roots suffice while the attenuation moves a root by much less than
+the distance to its neighbour. Where it does not (slow lossy mud, modes deep in a lossy layer) two
+roots would fall on one; those march along the path together, the doubtful ones again in steps that
+shrink until each prediction is confirmed, and the set is checked for duplicates at the end.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from forward_models.normal_modes.items import Items, Lanes, drift_of, wronskian_of
+from forward_models.normal_modes.wronskian import ALONG_LOSS
+
+# A corrector that moves the prediction by more than this share of the distance to the neighbouring
+# root is refused: it may have gone to the neighbour.
+_CORRECTION_LIMIT = 0.1
+# A root that attenuation moves by more than this share of that distance is followed in steps.
+_SHIFT_LIMIT = 0.3
+_MARCH = 4
+_DOUBT = 0.35
+_NEWTON_LIMIT = 12
+_SHORTEST_STEP = 1e-5
+# Relative size of a last Newton move: the error left is its square.
+_EXACT = 1e-8
+
+
+def complex_modes(items: Items, lanes: Lanes, real_x: np.ndarray) -> np.ndarray:
+    """Complex x of every mode of ``real_x``, in the same order."""
+    zero, one = np.zeros(real_x.size), np.ones(real_x.size)
+    spacing = _neighbour_distance(lanes, real_x)
+    value, slope = wronskian_of(items, lanes, real_x + 0j, zero)
+    drift = -wronskian_of(items, lanes, real_x + 0j, zero, ALONG_LOSS)[1] / slope
+    start = real_x - value / slope
+    hard = np.abs(drift) > _SHIFT_LIMIT * spacing
+    x = start + drift
+    easy = np.flatnonzero(~hard)
+    x[easy], converged = newton(items, lanes[easy], x[easy], one[easy], _EXACT * np.abs(x[easy]))
+    moved = np.abs(x[easy] - start[easy] - drift[easy])
+    hard[easy] = ~converged | (moved > _CORRECTION_LIMIT * spacing[easy])
+    h = np.flatnonzero(hard)
+    x[h], doubtful = _march(items, lanes[h], start[h], drift[h], spacing[h])
+    hard[h] = doubtful
+    hard |= _duplicates(lanes, x, spacing)
+    largest = 0.25
+    for _ in range(2):
+        if not hard.any():
+            break
+        h = np.flatnonzero(hard)
+        x[h] = _follow(items, lanes[h], start[h], drift[h], spacing[h], largest)
+        hard = _duplicates(lanes, x, spacing)
+        largest *= 0.2
+    return x
+
+
+def newton(
+    items: Items, lanes: Lanes, x: np.ndarray, loss: np.ndarray, tolerance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(x, converged): roots of W nearest to ``x`` at the given shares of the attenuation.
+
+    A root is done after a move below ``tolerance``; since each move squares the error, what is left
+    is far smaller.
+    """
+    x = x.copy()
+    converged = np.zeros(x.size, bool)
+    active = np.arange(x.size)
+    for _ in range(_NEWTON_LIMIT):
+        value, change = wronskian_of(items, lanes[active], x[active], loss[active])
+        move = value / change
+        x[active] -= move
+        done = np.abs(move) < tolerance[active]
+        converged[active[done]] = True
+        active = active[~done & np.isfinite(move)]
+        if active.size == 0:
+            break
+    return x, converged
+
+
+def _march(
+    items: Items, lanes: Lanes, start: np.ndarray, drift: np.ndarray, spacing: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(x, doubtful): roots carried to full attenuation in a few equal steps, all lanes together.
+
+    Each step is predicted with the drift and its last change; doubtful is a root that did not
+    converge or whose prediction was once off by much of the distance to its neighbour.
+    """
+    x, before = start.copy(), drift
+    doubtful = np.zeros(x.size, bool)
+    length = 1.0 / _MARCH
+    for step in range(1, _MARCH + 1):
+        guess = x + length * (1.5 * drift - 0.5 * before)
+        at = np.full(x.size, step * length)
+        last = step == _MARCH
+        tolerance = _EXACT * np.abs(guess) if last else 1e-2 * spacing
+        x, converged = newton(items, lanes, guess, at, tolerance)
+        doubtful |= ~converged | (np.abs(x - guess) > _DOUBT * spacing)
+        if not last:
+            before = drift
+            drift = drift_of(items, lanes, x, at, ALONG_LOSS)
+    return x, doubtful
+
+
+def _follow(
+    items: Items,
+    lanes: Lanes,
+    start: np.ndarray,
+    drift: np.ndarray,
+    spacing: np.ndarray,
+    largest: float,
+) -> np.ndarray:
+    """Roots carried from no attenuation to all of it, ``largest`` of the path at most at a time.
+
+    ``drift`` is dx/d(loss) at the start. A root that a branch cut stops (a mode passing cut-off)
+    goes the rest of the way at once.
+    """
+    x, drift = start.copy(), drift.copy()
+    done = np.zeros(x.size)
+    length = np.full(x.size, largest)
+    active = np.arange(x.size)
+    while active.size:
+        stuck = length[active] < _SHORTEST_STEP
+        length[active] = np.where(stuck, 1.0, np.minimum(length[active], 1.0 - done[active]))
+        at = np.minimum(done[active] + length[active], 1.0)
+        guess = x[active] + drift[active] * (at - done[active])
+        # On the way a root need only be told from its neighbours; at the end it is polished.
+        tolerance = np.where(at < 1.0, 1e-3 * spacing[active], _EXACT * np.abs(guess))
+        new, converged = newton(items, lanes[active], guess, at, tolerance)
+        good = converged & (np.abs(new - guess) <= _CORRECTION_LIMIT * spacing[active])
+        good |= stuck
+        length[active[~good]] *= 0.4
+        kept = active[good]
+        x[kept], done[kept] = new[good], at[good]
+        length[kept] = np.minimum(1.6 * length[kept], largest)
+        moving = active[good & (at < 1.0)]
+        drift[moving] = drift_of(items, lanes[moving], x[moving], done[moving], ALONG_LOSS)
+        active = active[done[active] < 1.0]
+    return x
+
+
+def _neighbour_distance(lanes: Lanes, x: np.ndarray) -> np.ndarray:
+    """Distance of each root to the nearest other of its item; a lone root's own size."""
+    distance = np.abs(x).copy()
+    order = np.lexsort((-x, lanes.item))
+    same = np.diff(lanes.item[order]) == 0
+    gap = np.abs(np.diff(x[order]))
+    left, right = order[:-1][same], order[1:][same]
+    np.minimum.at(distance, left, gap[same])
+    np.minimum.at(distance, right, gap[same])
+    return distance
+
+
+def _duplicates(lanes: Lanes, x: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Marks roots that coincide with another of their item."""
+    marked = np.zeros(x.size, bool)
+    order = np.lexsort((x.real, lanes.item))
+    for apart in (1, 2, 3):
+        a, b = order[apart:], order[:-apart]
+        near = np.abs(x[a] - x[b]) < 1e-6 * np.minimum(spacing[a], spacing[b])
+        near &= lanes.item[a] == lanes.item[b]
+        marked[a[near]] = marked[b[near]] = True
+    return marked

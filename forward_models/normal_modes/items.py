@@ -1,0 +1,111 @@
+"""A chunk of eigenproblems, and lanes of trial wavenumbers laid over it.
+
+Root finding is written once, in numpy, over all lanes of all items of a chunk; only the shooting is
+compiled. A *lane* is one trial value of x = k² of one item; lanes of one item that meet at one node
+are neighbours, which is what the kernels call a block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from forward_models.normal_modes.phase import phase
+from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE, Q0I
+from forward_models.normal_modes.wronskian import ALONG_X, wronskian
+
+
+@dataclass(frozen=True)
+class Items:
+    """Eigenproblems of a chunk, as ``build_steps`` returns them, and the condition at the top."""
+
+    top: int
+    steps: np.ndarray
+    first: np.ndarray
+    x_min: np.ndarray
+    x_max: np.ndarray
+    axis: np.ndarray
+    kind: np.ndarray
+    q_bottom: np.ndarray
+    rho_bottom: np.ndarray
+
+    def perturbed(self) -> Items:
+        """The same with KRAKEN's real problem at the half-space, for first-order loss."""
+        kind = np.where(self.kind == HALF_SPACE, PERTURBED_HALF_SPACE, self.kind)
+        return replace(self, kind=kind)
+
+    def __len__(self) -> int:
+        return self.x_min.size
+
+    def lossy(self) -> np.ndarray:
+        """(items,) whether anything in the item attenuates."""
+        imaginary = np.add.reduceat(np.abs(self.steps[:, Q0I]), self.first[:-1]) if len(self) else 0
+        return (imaginary > 0) | (self.q_bottom.imag != 0)
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Item and match node of each lane; equal pairs are neighbours."""
+
+    item: np.ndarray
+    node: np.ndarray
+
+    def __len__(self) -> int:
+        return self.item.size
+
+    def __getitem__(self, index: np.ndarray) -> Lanes:
+        return Lanes(self.item[index], self.node[index])
+
+    def blocks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(item, node, first lane) of each block; the last entry of ``first`` is the lane count."""
+        new = np.flatnonzero((np.diff(self.item) != 0) | (np.diff(self.node) != 0)) + 1
+        first = np.concatenate([[0], new]).astype(np.int64)
+        return self.item[first], self.node[first], np.append(first, len(self))
+
+
+def phase_of(items: Items, lanes: Lanes, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(Θ, dΘ/dx) of each lane; see :func:`forward_models.normal_modes.phase.phase`."""
+    if len(lanes) == 0:
+        return np.empty(0), np.empty(0)
+    item, _, first = lanes.blocks()
+    return phase(
+        np.ascontiguousarray(x),
+        item,
+        first,
+        items.steps,
+        items.first,
+        items.axis,
+        items.top,
+        items.kind,
+        items.q_bottom,
+        items.rho_bottom,
+    )
+
+
+def wronskian_of(
+    items: Items, lanes: Lanes, x: np.ndarray, loss: np.ndarray, direction: int = ALONG_X
+) -> tuple[np.ndarray, np.ndarray]:
+    """(W, ∂W) of each lane; see :func:`forward_models.normal_modes.wronskian.wronskian`."""
+    if len(lanes) == 0:
+        return np.empty(0, np.complex128), np.empty(0, np.complex128)
+    return wronskian(
+        np.ascontiguousarray(x),
+        np.ascontiguousarray(loss),
+        direction,
+        *lanes.blocks(),
+        items.steps,
+        items.first,
+        items.top,
+        items.kind,
+        items.q_bottom,
+        items.rho_bottom,
+    )
+
+
+def drift_of(
+    items: Items, lanes: Lanes, x: np.ndarray, loss: np.ndarray, direction: int
+) -> np.ndarray:
+    """dx/d(direction) of each root: -∂W/∂direction / ∂W/∂x, exact at a root."""
+    change = wronskian_of(items, lanes, x, loss, direction)[1]
+    return -change / wronskian_of(items, lanes, x, loss)[1]

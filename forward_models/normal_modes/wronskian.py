@@ -1,0 +1,239 @@
+"""Complex shooting: the Wronskian whose zeros are the modes, lossy or not, and its derivatives.
+
+Solutions shot from the surface (L) and from the bottom (R) meet at a node; there
+
+    W(x) = φ_L ψ_R - φ_R ψ_L
+
+vanishes exactly at a mode (Jensen et al., sec. 5.7.1, characteristic function). Shooting carries
+the derivative of the state along one *direction*, a change of x = k² and of the profile k²(z)
+together, so that one kernel serves Newton's method (∂W/∂x), the drift of a root with attenuation,
+first-order loss and the group speed, with no quadrature: -∂W/∂direction / ∂W/∂x is the root's
+derivative.
+At a root the same states give the norm ∫φ²/ρ dz of each part: φ ∂ψ/∂x - ψ ∂φ/∂x.
+
+The imaginary part of k²(z) is scaled by ``loss`` for each lane: 0 is the lossless guide, 1 the real
+one, and the values between are the path along which roots are continued.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from forward_models.normal_modes.propagator import complex_eta_functions
+from forward_models.normal_modes.steps import (
+    H2,
+    HALF_SPACE,
+    HRHO,
+    INV_HRHO,
+    PERTURBED_HALF_SPACE,
+    Q0I,
+    Q0R,
+    RIGID,
+    V1I,
+    V1R,
+    V2I,
+    V2R,
+)
+
+_FAST = {"contract", "nsz", "arcp", "reassoc"}
+_RESCALE_EVERY = 8
+_VECTOR = 4
+
+# Directions of differentiation: x, the attenuation (∂q = i Im q), the frequency (∂q = 2q/ω, ω = 1).
+ALONG_X, ALONG_LOSS, ALONG_FREQUENCY = 0, 1, 2
+
+# Rows of the state of a shot, one column a lane: x, the share of the loss, φ, ψ and derivatives as
+# real and imaginary parts, and the logarithm of the scale taken out. One array, so that the
+# compiler sees that nothing overlaps and fills the vector lanes.
+XR, XI, LOSS, PHR, PHI, PSR, PSI, DPHR, DPHI, DPSR, DPSI, LOG_SCALE = range(12)
+N_ROWS = 12
+
+
+# Signatures keep every call on one compiled version.
+@njit(
+    "void(f8[:, ::1], i8, i8, i8, f8[:, ::1], i8[::1], f8[:, :, ::1])",
+    cache=True,
+    nogil=True,
+    fastmath=_FAST,
+)
+def shoot(
+    steps: Any, start: int, stop: int, direction: int, state: Any, slot: Any, kept: Any
+) -> None:
+    """Carries ``state`` from ``start`` to ``stop``, copied to kept[slot[node]] on the way."""
+    down = stop > start
+    sign = 1.0 if down else -1.0
+    d_x = 1.0 if direction == ALONG_X else 0.0
+    d_re = 2.0 if direction == ALONG_FREQUENCY else 0.0
+    d_loss = 1.0 if direction == ALONG_LOSS else 0.0
+    if slot[start] >= 0:
+        kept[slot[start], :, :] = state
+    for i in range(abs(stop - start)):
+        j = start + i if down else start - 1 - i
+        h2, hrho, inv_hrho = steps[j, H2], sign * steps[j, HRHO], sign * steps[j, INV_HRHO]
+        q0r, q0i = steps[j, Q0R], steps[j, Q0I]
+        v1r, v1i = sign * steps[j, V1R], sign * steps[j, V1I]
+        v2r, v2i = steps[j, V2R], steps[j, V2I]
+        for m in range(state.shape[1]):
+            e = state[LOSS, m]
+            z = complex(h2 * (state[XR, m] - q0r), h2 * (state[XI, m] - e * q0i))
+            v1, v2 = complex(v1r, e * v1i), complex(v2r, e * v2i)
+            d_im = d_loss + d_re * e
+            dz = complex(h2 * (d_x - d_re * q0r), -h2 * d_im * q0i)
+            dv1, dv2 = complex(d_re * v1r, d_im * v1i), complex(d_re * v2r, d_im * v2i)
+            w, dw = v1 * v1 * (1.0 / 24.0), v1 * dv1 * (1.0 / 12.0)
+            xi_, eta0, eta1, eta2, eta3, eta4 = complex_eta_functions(z)
+            odd = 0.5 * v1 * eta1
+            even = xi_ - w * eta2
+            p12 = (eta0 - 0.5 * v2 * eta2 - w * eta3) * hrho
+            p21 = (z * eta0 + 0.5 * v2 * z * eta2 - w * (eta1 + 7.0 * eta2)) * inv_hrho
+            d_odd = 0.25 * v1 * eta2 * dz + 0.5 * dv1 * eta1
+            d_even = 0.5 * (eta0 - w * eta3) * dz - dw * eta2
+            d12 = (
+                0.5 * (eta1 - 0.5 * v2 * eta3 - w * eta4) * dz - 0.5 * dv2 * eta2 - dw * eta3
+            ) * hrho
+            d21 = (
+                (
+                    eta0
+                    + 0.5 * z * eta1
+                    + 0.5 * v2 * (eta2 + 0.5 * z * eta3)
+                    - 0.5 * w * (eta2 + 7.0 * eta3)
+                )
+                * dz
+                + 0.5 * dv2 * z * eta2
+                - dw * (eta1 + 7.0 * eta2)
+            ) * inv_hrho
+            f = complex(state[PHR, m], state[PHI, m])
+            g = complex(state[PSR, m], state[PSI, m])
+            df = complex(state[DPHR, m], state[DPHI, m])
+            dg = complex(state[DPSR, m], state[DPSI, m])
+            new_df = (even + odd) * df + p12 * dg + (d_even + d_odd) * f + d12 * g
+            new_dg = p21 * df + (even - odd) * dg + d21 * f + (d_even - d_odd) * g
+            new_f = (even + odd) * f + p12 * g
+            new_g = p21 * f + (even - odd) * g
+            state[PHR, m], state[PHI, m] = new_f.real, new_f.imag
+            state[PSR, m], state[PSI, m] = new_g.real, new_g.imag
+            state[DPHR, m], state[DPHI, m] = new_df.real, new_df.imag
+            state[DPSR, m], state[DPSI, m] = new_dg.real, new_dg.imag
+        if i % _RESCALE_EVERY == _RESCALE_EVERY - 1:
+            for m in range(state.shape[1]):
+                size = abs(state[PHR, m]) + abs(state[PHI, m])
+                size += abs(state[PSR, m]) + abs(state[PSI, m])
+                state[LOG_SCALE, m] += math.log(size)
+                for row in range(PHR, LOG_SCALE):
+                    state[row, m] /= size
+        node = j + 1 if down else j
+        if slot[node] >= 0:
+            kept[slot[node], :, :] = state
+
+
+@njit("UniTuple(c16, 2)(c16, f8, c16, i8, i8)", cache=True, nogil=True)
+def half_space_decay(x: complex, loss: float, q: complex, kind: int, direction: int) -> Any:
+    """(γ, ∂γ): decay of a mode into the half-space, γ = √(x - q), and its derivative."""
+    if kind == PERTURBED_HALF_SPACE:
+        gamma = cmath.sqrt(x - q)
+        if direction == ALONG_LOSS:
+            return complex(gamma.real, 0.0), complex(0.0, gamma.imag)
+        change = 1.0 if direction == ALONG_X else -2.0 * q.real
+        return complex(gamma.real, 0.0), complex((0.5 * change / gamma).real, 0.0)
+    at_loss = complex(q.real, loss * q.imag)
+    # Past cut-off (Re x < Re q) the outgoing branch: a mode that leaks downwards.
+    leaky = x.real < q.real
+    gamma = -1j * cmath.sqrt(at_loss - x) if leaky else cmath.sqrt(x - at_loss)
+    if direction == ALONG_X:
+        return gamma, 0.5 / gamma
+    if direction == ALONG_LOSS:
+        return gamma, complex(0.0, -0.5 * q.imag) / gamma
+    return gamma, -at_loss / gamma
+
+
+@njit("UniTuple(f8[:, ::1], 2)(c16[::1], f8[::1], i8, i8, c16, f8, i8)", cache=True, nogil=True)
+def start_shots(
+    x: Any, loss: Any, top: int, kind: int, q_bottom: complex, rho_bottom: float, direction: int
+) -> Any:
+    """(above, below): (N_ROWS, width) states at the surface and at the bottom.
+
+    The width is filled up to whole vectors with copies of the last lane: a remainder that the
+    compiler runs one lane at a time costs more.
+    """
+    width = (x.size + _VECTOR - 1) // _VECTOR * _VECTOR
+    above, below = np.zeros((N_ROWS, width)), np.zeros((N_ROWS, width))
+    for m in range(width):
+        lane = min(m, x.size - 1)
+        for state in (above, below):
+            state[XR, m], state[XI, m], state[LOSS, m] = x[lane].real, x[lane].imag, loss[lane]
+    above[PHR if top == RIGID else PSR, :] = 1.0
+    if kind == HALF_SPACE or kind == PERTURBED_HALF_SPACE:
+        below[PHR, :] = 1.0
+        for m in range(width):
+            lane = min(m, x.size - 1)
+            gamma, d_gamma = half_space_decay(x[lane], loss[lane], q_bottom, kind, direction)
+            below[PSR, m], below[PSI, m] = -gamma.real / rho_bottom, -gamma.imag / rho_bottom
+            below[DPSR, m], below[DPSI, m] = -d_gamma.real / rho_bottom, -d_gamma.imag / rho_bottom
+    elif kind == RIGID:
+        below[PHR, :] = 1.0
+    else:
+        below[PSR, :] = -1.0
+    return above, below
+
+
+@njit(cache=True, nogil=True)
+def unpack(state: Any, lane: int) -> Any:
+    """(φ, ψ, ∂φ, ∂ψ) of one lane as complex numbers."""
+    return (
+        complex(state[PHR, lane], state[PHI, lane]),
+        complex(state[PSR, lane], state[PSI, lane]),
+        complex(state[DPHR, lane], state[DPHI, lane]),
+        complex(state[DPSR, lane], state[DPSI, lane]),
+    )
+
+
+@njit(cache=True, nogil=True)
+def wronskian(
+    x: Any,
+    loss: Any,
+    direction: int,
+    block_item: Any,
+    block_node: Any,
+    block_first: Any,
+    steps: Any,
+    first: Any,
+    top: int,
+    kind: Any,
+    q_bottom: Any,
+    rho_bottom: Any,
+) -> Any:
+    """(W, ∂W along ``direction``) of each lane, from states of unit size at the match node.
+
+    Lanes block_first[i] to block_first[i + 1] belong to item block_item[i] and meet at
+    block_node[i].
+    The common scale depends on the lane alone, so ratios of W and its derivatives are exact.
+    """
+    value, change = np.empty(x.size, np.complex128), np.empty(x.size, np.complex128)
+    nothing = np.zeros((0, N_ROWS, 0))
+    for block in range(block_item.size):
+        item, node = block_item[block], block_node[block]
+        a, b = block_first[block], block_first[block + 1]
+        stack = steps[first[item] : first[item + 1]]
+        slot = np.full(stack.shape[0] + 1, -1)
+        above, below = start_shots(
+            x[a:b], loss[a:b], top, kind[item], q_bottom[item], rho_bottom[item], direction
+        )
+        shoot(stack, 0, node, direction, above, slot, nothing)
+        shoot(stack, stack.shape[0], node, direction, below, slot, nothing)
+        j = min(node, stack.shape[0] - 1)
+        for m in range(b - a):
+            f, g, df, dg = unpack(above, m)
+            u, v, du, dv = unpack(below, m)
+            # φ and ψ differ by a vertical wavenumber over a density in size.
+            kappa = math.sqrt(abs(stack[j, Q0R] - x[a + m].real) + 1e-12 * abs(x[a + m]))
+            unit = stack[j, HRHO] / (math.sqrt(stack[j, H2]) * kappa)
+            size = math.sqrt(abs(f) ** 2 + (unit * abs(g)) ** 2)
+            size *= math.sqrt(abs(u) ** 2 + (unit * abs(v)) ** 2) / unit
+            value[a + m] = (f * v - u * g) / size
+            change[a + m] = (df * v + f * dv - du * g - u * dg) / size
+    return value, change

@@ -1,0 +1,161 @@
+"""What all commands share: errors as one line, exit codes, progress, lists of numbers."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from oceaninv.errors import InputError
+
+FAILED, BAD_INPUT = 1, 2
+
+Progress = Callable[[int, int, str], None]
+Command = Callable[..., None]
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of all random numbers.", min=0)]
+
+
+def register(app: typer.Typer, function: Command, name: str | None = None) -> None:
+    """Adds a command: ``function`` with ``--debug``, its errors told in one line.
+
+    Bad input leaves with exit code 2, whatever else goes wrong with 1.
+    """
+
+    @functools.wraps(function)
+    def run(*, debug: bool, **arguments: Any) -> None:
+        try:
+            function(**arguments)
+        except Exception as error:
+            if debug or isinstance(error, typer.Exit | typer.Abort):
+                raise
+            code, line = _told(error)
+            typer.echo(f"oceaninv: {' '.join(line.split())}", err=True)
+            raise typer.Exit(code) from None
+
+    signature = inspect.signature(function, eval_str=True)
+    option = inspect.Parameter(
+        "debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug
+    )
+    parameters = [*signature.parameters.values(), option]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    app.command(name)(run)
+
+
+def numbers(text: str | None, option: str) -> list[float]:
+    """The numbers of ``1,2,5`` or of ``A:B:N`` (N evenly spaced from A to B); none of None.
+
+    Raises:
+        InputError: anything else, or a number that is not finite.
+
+    Example:
+        >>> numbers("0.5,2", "--range-km"), numbers("0:10:3", "--range-km")
+        ([0.5, 2.0], [0.0, 5.0, 10.0])
+    """
+    if text is None:
+        return []
+    try:
+        if ":" in text:
+            first, last, count = text.split(":")
+            start, stop, n = float(first), float(last), int(count)
+            if n < 2:
+                raise ValueError
+            values = [start + (stop - start) * i / (n - 1) for i in range(n)]
+        else:
+            values = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        values = []
+    if not values or any(abs(v) == float("inf") or v != v for v in values):
+        raise InputError(f"{option}: {text!r} is no list; write 1,2,5 or FIRST:LAST:COUNT")
+    return values
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar on the terminal with rate and time left; silent when stderr is no terminal.
+
+    Yields a function to call with steps done, steps in all, and what is being done.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bar
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.3g}/s" if task.speed else "", style="progress.data.speed")
+
+    silent = not sys.stderr.isatty() or bool(os.environ.get("NO_PROGRESS"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True, disable=silent) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total, what: bar.update(
+            task, completed=done, total=total, description=what
+        )
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Aligned columns under a header, the first column to the left.
+
+    Example:
+        >>> print(table(("parameter", "median"), [("depth", "12.5"), ("range", "5")]))
+        parameter  median
+        depth        12.5
+        range           5
+    """
+    lines = [header, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def say(text: str) -> None:
+    """Prints a line of results."""
+    typer.echo(text)
+
+
+def hint(text: str) -> None:
+    """Prints advice, set apart from results, to stderr."""
+    typer.echo(f"hint: {text}", err=True)
+
+
+def _told(error: Exception) -> tuple[int, str]:
+    """Exit code and line of an error."""
+    if isinstance(error, InputError):
+        return BAD_INPUT, str(error)
+    if isinstance(error, FileNotFoundError):
+        return BAD_INPUT, f"{error.filename}: no such file; check the path"
+    if isinstance(error, IsADirectoryError | NotADirectoryError | PermissionError):
+        return BAD_INPUT, f"{error.filename}: {error.strerror}; check the path"
+    # forward_models imports torch, which a mistyped path should not have to wait for
+    from forward_models.errors import ModelInputError
+
+    if isinstance(error, ModelInputError):
+        return BAD_INPUT, str(error)
+    return FAILED, f"failed: {type(error).__name__}: {error} (--debug shows where)"

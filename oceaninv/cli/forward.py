@@ -1,0 +1,134 @@
+"""``oceaninv modes`` and ``oceaninv field``: the forward model on Acoustics Toolbox files."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oceaninv.cli.command import numbers, progress_bar, register, say
+from oceaninv.files import whole_file
+
+
+class Attenuation(StrEnum):
+    """How loss enters the eigenproblem."""
+
+    exact = "exact"
+    perturbative = "perturbative"
+
+
+EnvPath = Annotated[Path, typer.Argument(metavar="FILE.env", help="Acoustics Toolbox environment.")]
+Frequencies = Annotated[
+    str | None,
+    typer.Option("--frequency", "-f", metavar="HZ,HZ…", help="Frequencies; default: the file's."),
+]
+CHigh = Annotated[
+    float | None,
+    typer.Option("--c-high", metavar="M/S", help="Largest phase speed; default: the file's."),
+]
+Loss = Annotated[
+    Attenuation,
+    typer.Option(
+        "--attenuation", help="Complex modes, or real ones with first-order loss as in KRAKEN."
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    register(app, modes)
+    register(app, field)
+
+
+def modes(
+    file: EnvPath,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="modes.nc", help="Result.")],
+    frequency: Frequencies = None,
+    depth: Annotated[
+        str | None,
+        typer.Option(
+            "--depth",
+            metavar="M,M…|A:B:N",
+            help="Depths of the mode functions; default: the file's sources and receivers.",
+        ),
+    ] = None,
+    c_high: CHigh = None,
+    attenuation: Loss = Attenuation.exact,
+) -> None:
+    """Normal modes of an Acoustics Toolbox file.
+
+    Example: `oceaninv modes pekeris.env -f 20,100 --depth 5:95:10 -o modes.nc`
+    """
+    frequencies, depths = numbers(frequency, "--frequency"), numbers(depth, "--depth")
+    from oceaninv.forward import modes_of_file
+
+    with progress_bar() as progress:
+        dataset = modes_of_file(
+            file,
+            frequency=frequencies,
+            depth=depths,
+            c_high=c_high,
+            attenuation=attenuation.value,
+            progress=progress,
+        )
+    with whole_file(output) as temporary:
+        dataset.to_netcdf(temporary, engine="netcdf4")
+    counts = ", ".join(
+        f"{int(n)} at {f:g} Hz"
+        for f, n in zip(dataset["frequency"].values, dataset["n_modes"].values, strict=True)
+    )
+    say(f"{output}: modes: {counts}")
+
+
+def field(
+    file: EnvPath,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="field.nc", help="Result.")],
+    frequency: Frequencies = None,
+    source_depth: Annotated[
+        str | None,
+        typer.Option("--source-depth", metavar="M,M…|A:B:N", help="Default: the .flp or .env."),
+    ] = None,
+    receiver_depth: Annotated[
+        str | None,
+        typer.Option("--receiver-depth", metavar="M,M…|A:B:N", help="Default: the .flp or .env."),
+    ] = None,
+    range_km: Annotated[
+        str | None,
+        typer.Option("--range-km", metavar="A:B:N|KM,KM…", help="Default: the .flp."),
+    ] = None,
+    c_high: CHigh = None,
+    attenuation: Loss = Attenuation.exact,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="F.png", help="Figure of the propagation loss.")
+    ] = None,
+) -> None:
+    """Pressure and propagation loss (TL) of an Acoustics Toolbox file.
+
+    What is not given is read from the `.flp` file beside it.
+
+    Example: `oceaninv field pekeris.env -f 100 --range-km 0.1:10:500 -o field.nc --plot field.png`
+    """
+    given = {
+        "frequency": numbers(frequency, "--frequency"),
+        "source_depth": numbers(source_depth, "--source-depth"),
+        "receiver_depth": numbers(receiver_depth, "--receiver-depth"),
+        "range_km": numbers(range_km, "--range-km"),
+    }
+    from oceaninv.forward import field_of_file
+
+    with progress_bar() as progress:
+        dataset = field_of_file(
+            file, **given, c_high=c_high, attenuation=attenuation.value, progress=progress
+        )
+    with whole_file(output) as temporary:
+        dataset.to_netcdf(temporary, engine="netcdf4")
+    sizes = " x ".join(f"{size} {name}" for name, size in dataset.sizes.items())
+    say(f"{output}: field: {sizes}")
+    if plot:
+        from oceaninv.report.field import plot_field
+
+        with whole_file(plot) as temporary:
+            plot_field(dataset, temporary)
+        say(f"{plot}: propagation loss")

@@ -1,0 +1,295 @@
+"""``oceaninv simulate``, ``train``, ``infer`` and ``mcmc``: from a scenario to a posterior."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from oceaninv.cli.command import Seed, hint, progress_bar, register, say, table
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from oceaninv.inference import Model
+    from oceaninv.measurement import Measurement
+    from oceaninv.posterior import Posterior
+    from oceaninv.scenario import Scenario
+
+_HINT_DRAWS = 150  # draws of the network, for either time convention, that the hint is judged by
+_TWO_SIGMA = 1.96  # normal score of the ends of a central 95 % interval
+
+ScenarioName = Annotated[
+    str, typer.Argument(metavar="SCENARIO", help="Built-in name or YAML file.")
+]
+MeasurementPath = Annotated[Path, typer.Argument(metavar="MEASUREMENT.nc", help="Measurement.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")]
+PosteriorPath = Annotated[
+    Path, typer.Option("--output", "-o", metavar="posterior.nc", help="Posterior to write.")
+]
+
+
+class Estimator(StrEnum):
+    """Families of networks that can be trained."""
+
+    cinn = "cinn"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    register(app, simulate)
+    register(app, train)
+    register(app, infer)
+    register(app, mcmc)
+
+
+def simulate(
+    scenario: ScenarioName,
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of simulations.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR.zarr", help="Training set to write.")
+    ],
+    seed: Seed = 0,
+    resume: Resume = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="Dask scheduler to compute on."),
+    ] = None,
+) -> None:
+    """Simulates a training set: draws from the prior and their noise-free data.
+
+    Example: `oceaninv simulate swellex96-vla -n 100000 -o swellex.zarr`
+    """
+    from oceaninv.simulation import simulate as run
+
+    with progress_bar() as progress:
+        run(
+            scenario,
+            n,
+            output,
+            seed=seed,
+            resume=resume,
+            scheduler=scheduler,
+            progress=lambda done, total: progress(done, total, "simulating"),
+        )
+    say(f"{output}: {n} simulations of {scenario}")
+
+
+def train(
+    scenario: ScenarioName,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="MODEL/", help="Model directory to write.")
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR.zarr", help="Training set; default: simulate one."),
+    ] = None,
+    simulations: Annotated[
+        int | None,
+        typer.Option("-n", min=1, help="Simulations; default: as the scenario says."),
+    ] = None,
+    objective: Annotated[
+        str, typer.Option("--objective", metavar="NAME", help="nll, vina-kl or vina-js.")
+    ] = "nll",
+    estimator: Annotated[  # the family is recorded in the model; so far there is one
+        Estimator, typer.Option("--estimator", metavar="NAME", help="cinn.")
+    ] = Estimator.cinn,
+    max_minutes: Annotated[
+        float | None, typer.Option("--max-minutes", min=0.0, help="End training after this time.")
+    ] = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+) -> None:
+    """Trains the network of a scenario.
+
+    Example: `oceaninv train swellex96-2p --seed 1 -o model/`
+    """
+    from oceaninv.inference import train as run
+
+    with progress_bar() as progress:
+        model = run(
+            scenario,
+            out=output,
+            data=data,
+            seed=seed,
+            objective=objective,
+            n_simulations=simulations,
+            max_minutes=max_minutes,
+            resume=resume,
+            progress=progress,
+        )
+    for name, value in model.record.items():
+        if isinstance(value, int | float | str):
+            say(f"{name:24} {value}")
+    say(f"{output}: {estimator.value} of {model.scenario.name}")
+
+
+def infer(
+    measurement: MeasurementPath,
+    output: PosteriorPath,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME|MODEL/",
+            help="Trained model; default: the built-in one of the measurement's scenario.",
+        ),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option("--samples", min=1, metavar="N", help="Draws to keep.")
+    ] = 10_000,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Keep the network's draws, without re-weighting.")
+    ] = False,
+    max_seconds: Annotated[
+        float, typer.Option("--max-seconds", min=0.0, help="Longest time spent on re-weighting.")
+    ] = 40.0,
+    seed: Seed = 0,
+) -> None:
+    """Posterior of a measurement, re-weighted to the exact likelihood unless `--raw`.
+
+    Example: `oceaninv infer elba.nc --model north-elba-1993 -o posterior.nc`
+    """
+    from oceaninv.inference import Model
+    from oceaninv.inference import infer as run
+    from oceaninv.measurement import read_measurement
+    from oceaninv.posterior import write_posterior
+
+    observed = read_measurement(measurement)
+    loaded = Model.load(model) if model else None
+    with progress_bar() as progress:
+        posterior = run(
+            observed,
+            model=loaded,
+            samples=samples,
+            raw=raw,
+            max_seconds=max_seconds,
+            seed=seed,
+            progress=progress,
+        )
+    write_posterior(posterior, output)
+    _print_results(posterior, output)
+    if not raw:
+        loaded = loaded or Model.load(str(posterior.attributes["model"]))
+        _hint_at_conjugate(
+            loaded.scenario, observed, lambda: _network_draws(loaded, observed, seed)
+        )
+
+
+def mcmc(
+    measurement: MeasurementPath,
+    scenario: Annotated[
+        str, typer.Option("--scenario", metavar="NAME|FILE", help="Built-in name or YAML file.")
+    ],
+    output: PosteriorPath,
+    sampler: Annotated[
+        str, typer.Option("--sampler", metavar="NAME", help="Sampler: emcee.")
+    ] = "emcee",
+    walkers: Annotated[
+        int | None, typer.Option("--walkers", min=2, help="Walkers of each ensemble.")
+    ] = None,
+    effective_samples: Annotated[
+        int,
+        typer.Option("--effective-samples", min=1, help="End when every unknown has as many."),
+    ] = 2000,
+    max_steps: Annotated[
+        int, typer.Option("--max-steps", min=1, help="End at the latest.")
+    ] = 20000,
+    samples: Annotated[
+        int, typer.Option("--samples", min=1, metavar="N", help="Draws to keep.")
+    ] = 10_000,
+    seed: Seed = 0,
+    resume: Resume = False,
+) -> None:
+    """Reference posterior of a measurement by Markov chains over the same likelihood.
+
+    Example: `oceaninv mcmc elba.nc --scenario north-elba-1993 -o mcmc.nc`
+    """
+    from oceaninv.likelihood import fit_candidates
+    from oceaninv.mcmc import ChainSettings
+    from oceaninv.mcmc import mcmc as run
+    from oceaninv.measurement import read_measurement
+    from oceaninv.scenario import load_scenario
+
+    observed, loaded = read_measurement(measurement), load_scenario(scenario)
+    settings = ChainSettings(
+        walkers=walkers,
+        effective_samples=effective_samples,
+        max_steps=max_steps,
+        samples=samples,
+    )
+    with progress_bar() as progress:
+        posterior = run(
+            observed,
+            loaded,
+            sampler=sampler,
+            seed=seed,
+            out=output,
+            resume=resume,
+            settings=settings,
+            progress=progress,
+        )
+    _print_results(posterior, output)
+    _hint_at_conjugate(loaded, observed, lambda: fit_candidates(loaded, observed, seed=seed))
+
+
+def _print_results(posterior: Posterior, path: Path) -> None:
+    """The table of results, what the run says of itself, and where the file is."""
+    import torch
+
+    from oceaninv.posterior import summarise
+
+    ends = torch.tensor([[-_TWO_SIGMA], [_TWO_SIGMA]], dtype=torch.float64)
+    low, high = posterior.scenario.prior.from_normal(ends.expand(2, len(posterior.names))).tolist()
+    rows = [
+        (
+            row.long_name,
+            row.unit,
+            f"{low[i]:.5g} to {high[i]:.5g}",
+            f"{row.median:.5g}",
+            f"{row.lower:.5g} to {row.upper:.5g}",
+        )
+        for i, row in enumerate(summarise(posterior))
+    ]
+    say(table(("parameter", "unit", "prior 95 %", "median", "posterior 95 %"), rows))
+    attributes = dict(posterior.attributes)
+    if "log_evidence" in attributes:
+        say(
+            f"sample efficiency {float(attributes['sample_efficiency']):.1%}, "
+            f"effective draws {float(attributes['effective_sample_size']):.0f}, "
+            f"log evidence {float(attributes['log_evidence']):.2f} "
+            f"± {float(attributes['log_evidence_error']):.2f}"
+        )
+    if "rhat" in attributes:
+        say(
+            f"R-hat {float(attributes['rhat']):.3f}, "
+            f"effective draws {float(attributes['ess']):.0f}, "
+            f"{attributes['steps']} steps of {attributes['walkers']} walkers in each ensemble"
+        )
+    say(f"{path}: posterior ({attributes['method']})")
+    if "warning" in attributes:
+        hint(str(attributes["warning"]))
+
+
+def _network_draws(model: Model, measurement: Measurement, seed: int) -> Tensor:
+    """Draws of the network given the data and given their conjugate: fair to both readings."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    readings = (measurement, measurement.conjugate())
+    return torch.cat([model.sample(m, _HINT_DRAWS, generator)[0] for m in readings])
+
+
+def _hint_at_conjugate(
+    scenario: Scenario, measurement: Measurement, candidates: Callable[[], Tensor]
+) -> None:
+    """Tells where the other time convention fits far better; levels have none."""
+    from oceaninv.likelihood import conjugate_hint
+
+    if measurement.kind != "transmission_loss":
+        told = conjugate_hint(scenario, measurement, candidates())
+        if told:
+            hint(told)

@@ -1,0 +1,1 @@
+"""Ensemble Markov chain Monte Carlo: proposals, starting points, convergence, checkpoints."""

@@ -1,0 +1,91 @@
+"""A run kept on disk, so that one that was killed can go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from oceaninv.errors import InputError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder with the chain (Zarr) and, in `state.json`, where the run stands.
+
+    The chain is appended first and the state, replaced in one step, says how much of it counts:
+    whatever the moment of a kill, the two agree.
+    """
+
+    path: Path
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a run to go on with."""
+        return (self.path / "state.json").is_file()
+
+    def start(self, identity: dict[str, Any], walkers: int, dim: int) -> None:
+        """Begin an empty run; what was there is removed."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True)
+        group = zarr.create_group(self.path / "chain.zarr")
+        for name, shape in (("v", (0, walkers, dim)), ("log_prob", (0, walkers))):
+            group.create_array(name, shape=shape, chunks=(64, *shape[1:]), dtype="f8")
+        (self.path / "identity.json").write_text(json.dumps(identity))
+
+    def append(self, v: Array, log_prob: Array, random_state: tuple[Any, ...]) -> None:
+        """Add steps (s, walkers, dim) and the state of the random numbers after them."""
+        group = zarr.open_group(self.path / "chain.zarr")
+        steps = self._state()["steps"] if self.exists else 0
+        for name, block in (("v", v), ("log_prob", log_prob)):
+            array = _array(group, name)
+            array.resize((steps + len(block), *block.shape[1:]))
+            array[steps:] = block
+        name, keys, *rest = random_state
+        state = {"steps": steps + len(v), "random": [name, np.asarray(keys).tolist(), *rest]}
+        temporary = self.path / "state.json.tmp"
+        temporary.write_text(json.dumps(state))
+        os.replace(temporary, self.path / "state.json")
+
+    def load(self, identity: dict[str, Any]) -> tuple[Array, Array, tuple[Any, ...]]:
+        """Chain (s, walkers, dim), log densities (s, walkers) and state of the random numbers.
+
+        Raises:
+            InputError: the run was of another problem or with other settings.
+        """
+        known = json.loads((self.path / "identity.json").read_text())
+        for name, value in identity.items():
+            if known.get(name) != value:
+                raise InputError(
+                    f"{self.path}: {name} was {known.get(name)} and is now {value}; give the same "
+                    "as before, or start anew without --resume"
+                )
+        state = self._state()
+        group = zarr.open_group(self.path / "chain.zarr", mode="r")
+        v, log_prob = (
+            np.asarray(_array(group, name)[: state["steps"]]) for name in ("v", "log_prob")
+        )
+        name, keys, *rest = state["random"]
+        return v, log_prob, (name, np.array(keys, dtype=np.uint32), *rest)
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _state(self) -> dict[str, Any]:
+        return json.loads((self.path / "state.json").read_text())
+
+
+def _array(group: zarr.Group, name: str) -> zarr.Array:
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array

@@ -1,0 +1,55 @@
+"""Whether chains have converged. The only module that calls ArviZ."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """R-hat, bulk effective sample size and autocorrelation time (in steps) of each unknown."""
+
+    rhat: Array
+    ess: Array
+    autocorrelation_time: Array
+
+    @property
+    def worst_rhat(self) -> float:
+        """Largest R-hat; infinite where it is not defined."""
+        return float(np.nan_to_num(self.rhat, nan=math.inf).max())
+
+    @property
+    def least_ess(self) -> float:
+        """Smallest effective sample size."""
+        return float(np.nan_to_num(self.ess, nan=0.0).min())
+
+
+def convergence(chain: Array, ensembles: int) -> Convergence:
+    r"""R-hat across ensembles and effective sample size over walkers.
+
+    Rank-normalised split R-hat (Vehtari et al. 2021, Bayesian Anal. 16, 667) takes each ensemble,
+    all of its walkers together, as one chain: the ensembles are independent, walkers within one
+    are not. The effective size takes each walker as a chain, because the autocorrelation that
+    counts is along a walker; walkers that never leave a mode lower it.
+
+    Args:
+        chain: (steps, ensembles * walkers, d), walkers of an ensemble next to each other.
+        ensembles: number of independent ensembles, 2 or more.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # its notice of a coming rewrite
+        import arviz
+
+    steps, walkers, d = chain.shape
+    grouped = chain.reshape(steps, ensembles, -1, d).swapaxes(0, 1).reshape(ensembles, -1, d)
+    rhat = np.array([float(arviz.rhat(grouped[..., i])) for i in range(d)])
+    ess = np.array([float(arviz.ess(chain[..., i].T)) for i in range(d)])
+    with np.errstate(divide="ignore"):
+        return Convergence(rhat, ess, steps * walkers / ess)

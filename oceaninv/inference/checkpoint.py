@@ -1,0 +1,73 @@
+"""One file that a killed training goes on from: tensors and a JSON header, written atomically."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from oceaninv.errors import InputError
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write a safetensors file with `header` as JSON in its metadata; whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    # a copy each: safetensors refuses tensors that share memory
+    save_file(
+        {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()},
+        temporary,
+        metadata={"header": json.dumps(header)},
+    )
+    os.replace(temporary, path)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the header of a file of `write_tensors`.
+
+    Raises:
+        InputError: the file is missing, truncated or not ours
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            header = json.loads((file.metadata() or {})["header"])
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check the path") from None
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: is truncated or not a file of oceaninv ({error}); make it again"
+        ) from None
+    return tensors, header
+
+
+def optimiser_tensors(prefix: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The moments and step counts of an Adam optimiser, by name."""
+    return {
+        f"{prefix}{index}.{name}": value
+        for index, state in optimiser.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+
+
+def restore_optimiser(
+    prefix: str, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
+    """Put what `optimiser_tensors` gave back into a fresh optimiser of the same parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in with_prefix(prefix, tensors).items():
+        index, name = key.split(".")
+        state.setdefault(int(index), {})[name] = value
+    whole = optimiser.state_dict()
+    whole["state"] = state
+    optimiser.load_state_dict(whole)
+
+
+def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose name starts with `prefix`, without it."""
+    return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,348 @@
+"""The training loop: knows pairs (v, features), an objective and the clock; nothing of the sea."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from oceaninv.errors import InputError
+from oceaninv.inference.checkpoint import (
+    optimiser_tensors,
+    read_tensors,
+    restore_optimiser,
+    with_prefix,
+    write_tensors,
+)
+from oceaninv.inference.estimator import Architecture, Estimator
+from oceaninv.inference.flow import standard_normal_log_prob
+from oceaninv.inference.objectives import Objective, make_objective
+from oceaninv.scenario.training import Training
+
+# index (b,), generator -> normal scores v (b, d) and features (b, p), float32; noise drawn afresh
+Draw = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
+# done, total, one line of text
+Progress = Callable[[int, int, str], None]
+
+_STANDARDISE_WITH = 4096  # draws that give the features' mean and spread
+_WARM_UP = 0.02  # share of the training in which the learning rate rises
+_MAP_RATE = 0.3  # of the map's rate to its critic's: two time scales (Heusel et al. 2017)
+_SPLIT, _INIT, _VALIDATION, _EPOCH = range(4)  # streams of random numbers of one seed
+
+
+class TrainingError(RuntimeError):
+    """Training ran and gave nothing usable."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A trained network and the record of its training (plain JSON values)."""
+
+    estimator: Estimator
+    record: dict[str, Any]
+
+
+def fit(
+    draw: Draw,
+    n: int,
+    settings: Training,
+    *,
+    seed: int,
+    objective: str = "nll",
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    fingerprint: str = "",
+    max_minutes: float | None = None,
+    progress: Progress | None = None,
+) -> Fit:
+    """Train a fresh network on n simulations, with noise drawn anew in every epoch.
+
+    Held-out simulations with fixed noise give the exact validation score
+    E[log N(v; 0, I) − log q(v | y)], minus the nats that the network knows beyond the prior.
+    The state of the best score is kept; for an objective with a critic, the best among the epochs
+    of the objective itself, after its nll warm start. The learning rate follows a cosine over
+    the epochs, or over `max_minutes` where that ends first.
+
+    Args:
+        draw: gives pairs by index, see `Draw`
+        n: number of simulations that can be indexed
+        settings: of network and training
+        seed: of split, initial weights, order and noise
+        objective: a name of `objectives.OBJECTIVES`
+        checkpoint: file kept after every epoch; None: nothing is written
+        resume: go on from the checkpoint where there is one
+        fingerprint: of the data; a checkpoint of other data or settings is refused
+        max_minutes: wall-clock limit
+        progress: called after each epoch
+
+    Raises:
+        InputError: unknown objective, or a checkpoint of another training
+        TrainingError: the loss became NaN before any epoch was finished
+    """
+    loop = _Loop(draw, n, settings, seed, objective)
+    identity = {
+        "settings": settings.model_dump(mode="json"),
+        "seed": seed,
+        "objective": objective,
+        "n": n,
+        "fingerprint": fingerprint,
+    }
+    if resume and checkpoint is not None and checkpoint.exists():
+        loop.restore(*read_tensors(checkpoint), identity=identity, path=checkpoint)
+    if not loop.history and progress:
+        progress(0, settings.epochs, "training")
+
+    limit = math.inf if max_minutes is None else 60 * max_minutes
+    while loop.stopped is None:
+        loop.run_epoch(limit)
+        if checkpoint is not None:
+            write_tensors(checkpoint, loop.tensors(), {**identity, **loop.header()})
+        if progress:
+            last = loop.history[-1]
+            progress(
+                len(loop.history),
+                settings.epochs,
+                f"{-last['validation']:.3f} nats beyond the prior (best {-loop.best_score:.3f})",
+            )
+
+    if loop.best_epoch == 0:
+        raise TrainingError(f"{loop.stopped}; nothing was learned")
+    loop.estimator.load_state_dict(loop.best)
+    loop.estimator.eval().requires_grad_(False)
+    record = {
+        "objective": objective,
+        "seed": seed,
+        "n_simulations": n,
+        "epochs": len(loop.history),
+        "best_epoch": loop.best_epoch,
+        "stopped": loop.stopped,
+        "validation": loop.best_score,
+        "seconds": round(loop.seconds, 1),
+        "history": loop.history,
+    }
+    return Fit(loop.estimator, record)
+
+
+class _Loop:
+    """State of a training between epochs; everything that a checkpoint must hold."""
+
+    def __init__(self, draw: Draw, n: int, settings: Training, seed: int, objective: str) -> None:
+        self.draw, self.settings, self.seed = draw, settings, seed
+        order = torch.randperm(n, generator=_generator(seed, _SPLIT))
+        held_out = max(1, round(settings.validation_fraction * n))
+        self.train_index = order[held_out:]
+        self.validation = self._held_out(order[:held_out])
+
+        v, features = draw(self.train_index[:_STANDARDISE_WITH], _generator(seed, _INIT))
+        self.estimator = Estimator(
+            Architecture.of(v.shape[1], features.shape[1], settings), _number(seed, _INIT)
+        )
+        self.estimator.summary.standardise(features)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_number(seed, _INIT, 1))
+            self.objective: Objective = make_objective(objective, v.shape[1], settings)
+        self.warm_start: Objective = make_objective("nll", v.shape[1], settings)
+        self.optimiser = torch.optim.AdamW(
+            self.estimator.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
+        critic = self.objective.critic
+        self.critic_optimiser = (
+            torch.optim.Adam(critic.parameters(), lr=settings.learning_rate, betas=(0.5, 0.9))
+            if critic
+            else None
+        )
+        # after the warm start a critic has one epoch to learn before the map listens to it
+        self.first_own_epoch = self.objective.warm_start_epochs + 1 if critic else 0
+        if settings.epochs <= self.first_own_epoch:
+            raise InputError(
+                f"training.epochs: {settings.epochs} leaves none to {objective} after its "
+                f"{self.first_own_epoch} of warm start; raise epochs or lower warm_start_epochs"
+            )
+        self.best: dict[str, Tensor] = _copy(self.estimator)
+        self.best_score, self.best_epoch = math.inf, 0
+        self.history: list[dict[str, float]] = []
+        self.seconds = 0.0
+        self.stopped: str | None = None
+
+    def run_epoch(self, limit: float) -> None:
+        """One pass over the simulations, the validation score, and the decision to go on."""
+        begun, before = time.monotonic(), self.seconds
+        epoch = len(self.history)
+        objective = self.warm_start if epoch < self.objective.warm_start_epochs else self.objective
+        map_moves = objective.critic is None or epoch >= self.first_own_epoch
+
+        losses = []
+        finite = True
+        share = 0.0
+        self.estimator.train()
+        for position, v, features, generator in self._batches(epoch):
+            self.seconds = before + time.monotonic() - begun
+            share = max((epoch + position) / self.settings.epochs, self.seconds / limit)
+            if share >= 1:
+                break
+            rate = self.settings.learning_rate * _schedule(share)
+            _set_rate(self.optimiser, rate * (_MAP_RATE if objective.critic else 1))
+            if self.critic_optimiser:
+                _set_rate(self.critic_optimiser, rate)
+            context = self.estimator.summary(features)
+            for loss in objective.critic_losses(self.estimator.flow, v, context, generator):
+                assert self.critic_optimiser is not None
+                assert objective.critic is not None
+                finite &= self._step(self.critic_optimiser, loss, objective.critic)
+            if map_moves and finite:
+                loss = objective.loss(self.estimator.flow, v, context)
+                finite &= self._step(self.optimiser, loss, self.estimator)
+                losses.append(loss.item())
+            if not finite:
+                break
+
+        score = self._score() if finite else math.nan
+        self.seconds = before + time.monotonic() - begun
+        self.history.append(
+            {
+                "loss": float(np.mean(losses)) if losses else 0.0,
+                "validation": score,
+                "learning_rate": self.optimiser.param_groups[0]["lr"],
+                "seconds": round(self.seconds, 1),
+            }
+        )
+        if score < self.best_score or (epoch == self.first_own_epoch and math.isfinite(score)):
+            self.best, self.best_score = _copy(self.estimator), score
+            self.best_epoch = epoch + 1
+        self._decide(share, math.isfinite(score), limit)
+
+    def _decide(self, share: float, finite: bool, limit: float) -> None:
+        epoch = len(self.history)
+        since = epoch - max(self.best_epoch, self.first_own_epoch)
+        if not finite:
+            self.stopped = (
+                f"the loss became NaN in epoch {epoch}; the state of epoch {self.best_epoch} was "
+                "kept; lower training.learning_rate"
+            )
+        elif epoch >= self.settings.epochs:
+            self.stopped = f"all {epoch} epochs done"
+        elif share >= 1 or self.seconds >= limit:
+            early = epoch <= self.first_own_epoch and self.objective.critic is not None
+            self.stopped = f"the time was up in epoch {epoch}" + early * ", still warming up by nll"
+        elif since >= self.settings.patience:
+            self.stopped = f"no improvement on held-out data for {since} epochs"
+
+    def _step(self, optimiser: torch.optim.Optimizer, loss: Tensor, module: nn.Module) -> bool:
+        """Step unless loss or gradient are not finite; whether they were."""
+        if not torch.isfinite(loss):
+            return False
+        optimiser.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(module.parameters(), self.settings.gradient_clip)
+        if not torch.isfinite(norm):
+            return False
+        optimiser.step()
+        return True
+
+    def _batches(self, epoch: int) -> Iterator[tuple[float, Tensor, Tensor, torch.Generator]]:
+        """Position in the epoch from 0 to 1, pairs with fresh noise, and a generator."""
+        generator = _generator(self.seed, _EPOCH, epoch)
+        order = self.train_index[torch.randperm(len(self.train_index), generator=generator)]
+        # a last short batch would be noisy: it is left out, another one each epoch
+        size = min(self.settings.batch_size, len(order))
+        whole = len(order) // size
+        for i in range(whole):
+            v, features = self.draw(order[i * size : (i + 1) * size], generator)
+            yield i / whole, v, features, generator
+
+    def _held_out(self, index: Tensor) -> list[tuple[Tensor, Tensor]]:
+        generator = _generator(self.seed, _VALIDATION)
+        repeated = index.repeat(self.settings.validation_draws)
+        return [self.draw(part, generator) for part in repeated.split(4096)]
+
+    @torch.no_grad()
+    def _score(self) -> float:
+        """E[log N(v; 0, I) − log q(v | y)] over the held-out pairs."""
+        self.estimator.eval()
+        gains = [
+            standard_normal_log_prob(v) - self.estimator.log_prob(v, features)
+            for v, features in self.validation
+        ]
+        return torch.cat(gains).double().mean().item()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything with numbers in it, by name."""
+        parts = {f"now.{k}": t for k, t in self.estimator.state_dict().items()}
+        parts |= {f"best.{k}": t for k, t in self.best.items()}
+        parts |= optimiser_tensors("optimiser.", self.optimiser)
+        if self.objective.critic is not None and self.critic_optimiser is not None:
+            state = self.objective.critic.state_dict()
+            parts |= {f"critic.{k}": t for k, t in state.items()}
+            parts |= optimiser_tensors("critic_optimiser.", self.critic_optimiser)
+        return parts
+
+    def header(self) -> dict[str, Any]:
+        """The rest of the state, plain JSON values."""
+        return {
+            "history": self.history,
+            "best_score": self.best_score,
+            "best_epoch": self.best_epoch,
+            "seconds": self.seconds,
+            "stopped": self.stopped,
+        }
+
+    def restore(
+        self,
+        tensors: dict[str, Tensor],
+        header: dict[str, Any],
+        *,
+        identity: dict[str, Any],
+        path: Path,
+    ) -> None:
+        """Take the state of a checkpoint, after a look at what it was a training of."""
+        for key, value in identity.items():
+            if header.get(key) != value:
+                raise InputError(
+                    f"{path}: {key}: the training kept here was another one "
+                    f"({_short(header.get(key))}, not {_short(value)}); use its {key}, or train "
+                    "without --resume"
+                )
+        self.estimator.load_state_dict(with_prefix("now.", tensors))
+        self.best = with_prefix("best.", tensors)
+        restore_optimiser("optimiser.", self.optimiser, tensors)
+        if self.objective.critic is not None and self.critic_optimiser is not None:
+            self.objective.critic.load_state_dict(with_prefix("critic.", tensors))
+            restore_optimiser("critic_optimiser.", self.critic_optimiser, tensors)
+        self.history = header["history"]
+        self.best_score, self.best_epoch = header["best_score"], header["best_epoch"]
+        self.seconds, self.stopped = header["seconds"], header["stopped"]
+
+
+def _schedule(share: float) -> float:
+    """Factor of the learning rate after this share of the training: a ramp, then half a cosine."""
+    return min(share / _WARM_UP + 0.05, 1.0) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _number(*key: int) -> int:
+    """A 63-bit seed from a key of integers; other keys give independent streams."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _generator(*key: int) -> torch.Generator:
+    return torch.Generator().manual_seed(_number(*key))

@@ -1,0 +1,274 @@
+"""Importance sampling with a proposal that learns: exact posteriors from imperfect networks.
+
+Everything is in the normal scores v, where the prior is N(0, I), and in log space. Draws come from
+several components c: the network, a little of the prior (so that no part of the posterior is
+without draws) and, where these two are poor, a mixture fitted to weighted draws. Whatever
+component made it, a draw is weighted against the mixture of all in their actual shares N_c/N,
+
+    log w_i = log L(v_i) + log N(v_i; 0, I) − log Σ_c (N_c/N) q_c(v_i),
+
+the balance heuristic (Veach & Guibas 1995; Owen & Zhou 2000). It goes by rounds:
+
+1. While many rounds are left at the efficiency so far, a mixture is fitted to the draws of all
+   rounds, weighted against all components so far, and the next rounds draw from it too (as in
+   Cornuet, Marin, Mira & Robert 2012, AMIS): a region that a poor component found by luck is
+   found often after that.
+2. Only the rounds after the last fit are returned, weighted against the components that they were
+   drawn from. AMIS also returns the earlier ones, which makes the evidence too small, because
+   each fit follows the very draws that it then weighs down: by 0.04, 0.07 and 0.12 in log evidence
+   for Gaussian posteriors of 6, 9 and 12 unknowns, several standard errors. Here it is unbiased.
+
+Nothing is fitted, and no draw given up, where the first proposal is good.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from oceaninv.inference.flow import standard_normal_log_prob
+from oceaninv.inference.mixture import fit_mixture
+from oceaninv.weighted import effective_size
+
+PRIOR_SHARE = 0.05  # defensive share of the prior in every round
+FITTED_SHARE = 0.75  # share of the newest fitted mixture once there is one
+_WORTH_A_FIT = 3  # rounds still to go that make up for the draws that a fit gives up
+_FIT_UNTIL = 0.5  # of the draws and of the time: the rest is for draws that are kept
+
+
+class Proposal(Protocol):
+    """A distribution over v that can be drawn from and evaluated, float64."""
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n vectors, (n, d)."""
+
+    def log_prob(self, v: Tensor) -> Tensor:
+        """Log-density (n,) at v (n, d)."""
+
+
+@dataclass(frozen=True)
+class StandardNormal:
+    """The prior."""
+
+    dim: int
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n vectors, (n, d)."""
+        return torch.randn(n, self.dim, generator=generator, dtype=torch.float64)
+
+    def log_prob(self, v: Tensor) -> Tensor:
+        """Log-density (n,) at v (n, d)."""
+        return standard_normal_log_prob(v)
+
+
+@dataclass(frozen=True)
+class WeightedDraws:
+    """Draws with importance weights, whose mean estimates the evidence.
+
+    Attributes:
+        v: draws, (n, d).
+        log_likelihood: (n,).
+        log_weight: (n,).
+        proposal_efficiency: effective sample size by draw of the proposal alone, before anything
+            was fitted; the network's quality at this measurement.
+        n_likelihoods: likelihoods computed, those of rounds given up included.
+        n_fits: mixtures fitted.
+    """
+
+    v: Tensor
+    log_likelihood: Tensor
+    log_weight: Tensor
+    proposal_efficiency: float
+    n_likelihoods: int
+    n_fits: int
+
+    @property
+    def effective_sample_size(self) -> float:
+        """(Σ w)²/Σ w² (Kish); 0 where all weights are zero."""
+        return _effective_size(self.log_weight)
+
+    @property
+    def sample_efficiency(self) -> float:
+        """Effective sample size by draw."""
+        return self.effective_sample_size / len(self.log_weight)
+
+    @property
+    def log_evidence(self) -> float:
+        """Logarithm of the mean weight."""
+        return (torch.logsumexp(self.log_weight, 0) - math.log(len(self.log_weight))).item()
+
+    @property
+    def log_evidence_error(self) -> float:
+        """Standard error of the log evidence, sqrt(1/ESS − 1/n) (delta method)."""
+        n, size = len(self.log_weight), self.effective_sample_size
+        return math.sqrt(max(1 / size - 1 / n, 0)) if size > 0 else math.inf
+
+
+# likelihoods computed so far, effective sample size so far
+Report = Callable[[int, float], None]
+
+
+def sample_importance(
+    log_likelihood: Callable[[Tensor], Tensor],
+    proposal: Proposal,
+    dim: int,
+    *,
+    target: float = 2000,
+    round_size: int = 4096,
+    max_draws: int = 500_000,
+    max_seconds: float = math.inf,
+    max_fits: int = 8,
+    generator: torch.Generator,
+    report: Report | None = None,
+) -> WeightedDraws:
+    """Draw until the effective sample size is met, with a better proposal where it is poor.
+
+    Args:
+        log_likelihood: v (n, d) -> (n,); -inf or NaN where there is none.
+        proposal: a first approximation, such as the network at the measurement.
+        dim: d.
+        target: effective sample size to reach.
+        round_size: draws in a round.
+        max_draws: likelihoods computed at most.
+        max_seconds: time after which no further round begins.
+        max_fits: mixtures fitted at most.
+        generator: of all randomness.
+        report: called after each round.
+
+    Returns:
+        The draws since the last fit, with their weights.
+    """
+    begun = time.monotonic()
+    prior = StandardNormal(dim)
+    rounds = _Rounds([prior, proposal])
+    shares = [PRIOR_SHARE, 1 - PRIOR_SHARE]
+    first = 0  # the first round after the last fit
+    proposal_efficiency = math.nan
+    while True:
+        rounds.draw(log_likelihood, shares, min(round_size, max_draws - len(rounds)), generator)
+        log_weight = rounds.log_weight(first)
+        size = _effective_size(log_weight)
+        efficiency = size / len(log_weight)
+        if math.isnan(proposal_efficiency):
+            proposal_efficiency = efficiency
+        if report:
+            report(len(rounds), size)
+
+        spent = max(len(rounds) / max_draws, (time.monotonic() - begun) / max(max_seconds, 1e-9))
+        if size >= target or spent >= 1:
+            n = len(log_weight)
+            return WeightedDraws(
+                rounds.v[-n:],
+                rounds.likelihood[-n:],
+                log_weight,
+                proposal_efficiency=proposal_efficiency,
+                n_likelihoods=len(rounds),
+                n_fits=len(rounds.components) - 2,
+            )
+        may_fit = len(rounds.components) - 2 < max_fits and spent < _FIT_UNTIL
+        rounds_left = (target - size) / (efficiency * round_size) if size > 0 else 0
+        if rounds_left > _WORTH_A_FIT and may_fit:
+            rounds.add(fit_mixture(rounds.v, rounds.log_weight(0), generator))
+            rest = 1 - PRIOR_SHARE - FITTED_SHARE
+            shares = [PRIOR_SHARE, rest, *[0.0] * (len(rounds.components) - 3), FITTED_SHARE]
+            first = rounds.count
+
+
+def thin(log_weight: Tensor, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """About n weighted draws that stand for all: their indices (m,) and log-weights (m,).
+
+    Rejection control (Liu, Chen & Wong 1998): draw i stays with probability min(1, w_i/c) and
+    weight max(w_i, c), with c such that n are expected to stay. Expectations do not change, and
+    no heavy draw is lost.
+    """
+    index = torch.nonzero(torch.isfinite(log_weight)).squeeze(-1)
+    log_weight = log_weight[index]
+    if len(index) <= n:
+        return index, log_weight
+    threshold = _threshold(log_weight, n)
+    uniform = torch.rand(len(index), generator=generator, dtype=torch.float64)
+    kept = uniform.log() < log_weight - threshold
+    return index[kept], log_weight[kept].clamp_min(threshold)
+
+
+class _Rounds:
+    """Draws of all rounds, with the density of every component at every draw."""
+
+    def __init__(self, components: list[Proposal]) -> None:
+        self.components: list[Proposal] = []
+        self.v = torch.empty(0, 0, dtype=torch.float64)
+        self.likelihood = torch.empty(0, dtype=torch.float64)
+        self._counts: list[list[int]] = []  # by round and component
+        self._densities: list[Tensor] = []  # by component
+        for component in components:
+            self.add(component)
+
+    def __len__(self) -> int:
+        return len(self.v)
+
+    @property
+    def count(self) -> int:
+        """Number of rounds."""
+        return len(self._counts)
+
+    def add(self, component: Proposal) -> None:
+        """Let a component take part in the rounds to come."""
+        self.components.append(component)
+        none = torch.empty(0, dtype=torch.float64)
+        self._densities.append(component.log_prob(self.v) if len(self) else none)
+
+    def draw(
+        self,
+        log_likelihood: Callable[[Tensor], Tensor],
+        shares: Sequence[float],
+        n: int,
+        generator: torch.Generator,
+    ) -> None:
+        """Add a round of n draws, from the components in the given shares."""
+        counts = [int(share * n) for share in shares[:-1]]
+        counts.append(n - sum(counts))
+        pairs = zip(self.components, counts, strict=True)
+        fresh = torch.cat([c.sample(m, generator) for c, m in pairs if m])
+        likelihood = log_likelihood(fresh).double()
+        likelihood = torch.where(torch.isnan(likelihood), -math.inf, likelihood)
+        self._densities = [
+            torch.cat([old, c.log_prob(fresh)])
+            for old, c in zip(self._densities, self.components, strict=True)
+        ]
+        self._counts.append(counts)
+        self.v = torch.cat([self.v, fresh]) if len(self) else fresh
+        self.likelihood = torch.cat([self.likelihood, likelihood])
+
+    def log_weight(self, first: int) -> Tensor:
+        """Log-weights of the draws from round `first` on, against what those rounds drew from."""
+        counts = self._counts[first:]
+        n = sum(map(sum, counts))
+        drawn = [sum(of_round) for of_round in zip_longest(*counts, fillvalue=0)]
+        terms = [
+            density[-n:] + math.log(m / n)
+            for density, m in zip(self._densities, drawn, strict=False)
+            if m
+        ]
+        mixture = torch.logsumexp(torch.stack(terms), 0)
+        return self.likelihood[-n:] + standard_normal_log_prob(self.v[-n:]) - mixture
+
+
+def _effective_size(log_weight: Tensor) -> float:
+    return effective_size(log_weight.numpy()) if torch.isfinite(log_weight).any() else 0.0
+
+
+def _threshold(log_weight: Tensor, n: int) -> float:
+    """Logarithm of the c with Σ min(1, w_i/c) = n, by bisection."""
+    low, high = log_weight.min().item(), torch.logsumexp(log_weight, 0).item()
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        expected = (log_weight - middle).clamp_max(0).exp().sum().item()
+        low, high = (middle, high) if expected > n else (low, middle)
+    return high

@@ -1,0 +1,190 @@
+"""A trained model: a scenario with the network that answers for it, in memory and on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from oceaninv.errors import InputError
+from oceaninv.files import whole_file
+from oceaninv.inference.checkpoint import read_tensors, write_tensors
+from oceaninv.inference.estimator import Architecture, Estimator
+from oceaninv.inference.features import csdm_features, level_features, pressure_features
+from oceaninv.inference.flow import standard_normal_log_prob
+from oceaninv.measurement import Measurement, match_scenario
+from oceaninv.posterior import versions
+from oceaninv.scenario import Scenario, scenario_from_json
+
+SCHEMA = 1
+_BUILTIN = files("oceaninv") / "models"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A scenario and a network trained for it.
+
+    Attributes:
+        scenario: environment, prior, array, tones and noise of the simulations.
+        estimator: the network q(v | y) over normal scores v of the unknowns.
+        record: how it was trained, plain JSON values.
+        name: what results call it.
+    """
+
+    scenario: Scenario
+    estimator: Estimator
+    record: Mapping[str, Any]
+    name: str
+
+    def features(self, measurement: Measurement) -> Tensor:
+        """What the network sees of a measurement, (1, p) float32.
+
+        Raises:
+            InputError: not the kind of data, tones or receivers that the model was trained for.
+        """
+        matched = match_scenario(measurement, self.scenario)
+        make = {
+            "pressure": pressure_features,
+            "csdm": csdm_features,
+            "transmission_loss": level_features,
+        }[matched.kind]
+        return make(matched.data[None])
+
+    def proposal(self, measurement: Measurement) -> NetworkProposal:
+        """The network's distribution of v at a measurement; raises as `features`."""
+        with torch.no_grad():
+            return NetworkProposal(
+                self.estimator, self.estimator.summary(self.features(measurement))
+            )
+
+    def sample(
+        self, measurement: Measurement, n: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Draw from the network's posterior, without re-weighting.
+
+        Returns:
+            theta (n, d) float64, always inside the prior's support, and the logarithm of the
+            network's density of theta, (n,).
+        """
+        proposal = self.proposal(measurement)
+        v = proposal.sample(n, generator)
+        prior = self.scenario.prior
+        theta = prior.from_normal(v)
+        return theta, proposal.log_prob(v) - standard_normal_log_prob(v) + prior.log_prob(theta)
+
+    def save(self, directory: str | Path) -> None:
+        """Write `model.safetensors` and, last, `model.json`."""
+        directory = Path(directory)
+        weights = directory / "model.safetensors"
+        write_tensors(weights, self.estimator.state_dict(), {"oceaninv_model": SCHEMA})
+        content = {
+            "oceaninv_model": SCHEMA,
+            "name": self.name,
+            "scenario": self.scenario.model_dump(mode="json"),
+            "scenario_hash": self.scenario.hash(),
+            "architecture": asdict(self.estimator.architecture),
+            "training": dict(self.record),
+            "versions": versions(),
+            "weights_sha256": _digest(weights),
+        }
+        with whole_file(directory / "model.json") as path:
+            path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, name_or_directory: str | Path) -> Model:
+        """Read a model: a built-in one by name, or the directory that `train` wrote.
+
+        Raises:
+            InputError: no such model, or files that are truncated or do not belong together.
+        """
+        directory = _directory(name_or_directory)
+        path = directory / "model.json"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["oceaninv_model"] != SCHEMA:
+                raise InputError(
+                    f"{path}: oceaninv_model: {content['oceaninv_model']} is not known to this "
+                    "version; train it again"
+                )
+            scenario = scenario_from_json(json.dumps(content["scenario"]))
+            estimator = Estimator(Architecture(**content["architecture"]), seed=0)
+            digest, record, name = (content[k] for k in ("weights_sha256", "training", "name"))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error}); check the path") from None
+        except (KeyError, TypeError, json.JSONDecodeError, ValidationError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"{path}: is not a model of this version ({reason}); train it again"
+            ) from None
+        weights = directory / "model.safetensors"
+        tensors, _ = read_tensors(weights)
+        if _digest(weights) != digest:
+            raise InputError(
+                f"{weights}: weights_sha256: is not the file that model.json was written with; "
+                "copy both files again, or train again"
+            )
+        estimator.load_state_dict(tensors)
+        estimator.eval().requires_grad_(False)
+        return cls(scenario, estimator, record, name)
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkProposal:
+    """q(v | y) at one measurement, as a float64 proposal.
+
+    Attributes:
+        estimator: the network.
+        context: summary of the measurement, (1, c).
+    """
+
+    estimator: Estimator
+    context: Tensor
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n vectors of normal scores, (n, d) float64."""
+        parts = [min(_BATCH, n - start) for start in range(0, n, _BATCH)]
+        draws = [self.estimator.flow.sample(self.context, generator, m)[0] for m in parts]
+        return torch.cat(draws).double() if draws else torch.empty(0, self.estimator.flow.dim)
+
+    @torch.no_grad()
+    def log_prob(self, v: Tensor) -> Tensor:
+        """Log-density (n,) float64 at v (n, d)."""
+        parts = [self.estimator.flow.log_prob(p, self.context) for p in v.float().split(_BATCH)]
+        return torch.cat(parts).double()
+
+
+_BATCH = 8192  # draws at a time, for memory
+
+
+def list_models() -> list[str]:
+    """Names of the models that come with the package."""
+    if not _BUILTIN.is_dir():
+        return []
+    return sorted(p.name for p in _BUILTIN.iterdir() if (p / "model.json").is_file())
+
+
+def _directory(name_or_directory: str | Path) -> Path:
+    text = str(name_or_directory)
+    if text in list_models():
+        return Path(str(_BUILTIN / text))
+    path = Path(name_or_directory)
+    if not (path / "model.json").is_file():
+        known = ", ".join(list_models()) or "none"
+        raise InputError(
+            f"{path}: no such model; give a directory that `oceaninv train` wrote, or a built-in "
+            f"one ({known})"
+        )
+    return path
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,149 @@
+"""`train`: from a scenario to a model."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from oceaninv.errors import InputError
+from oceaninv.inference.features import level_features, pressure_features
+from oceaninv.inference.fitting import Draw, Progress, fit
+from oceaninv.inference.model import Model
+from oceaninv.inference.objectives import OBJECTIVES
+from oceaninv.measurement import scenario_noise
+from oceaninv.scenario import Scenario, load_scenario
+from oceaninv.scenario.predict import correlation_length
+from oceaninv.simulation import TrainingSet, load_training_set, simulate
+
+
+def train(
+    scenario: Scenario | str | Path,
+    *,
+    out: str | Path,
+    data: str | Path | None = None,
+    seed: int = 0,
+    objective: str = "nll",
+    n_simulations: int | None = None,
+    max_minutes: float | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Model:
+    """Train the network of a scenario and write it to a directory.
+
+    The training set holds noise-free data; noise, SNR and source are drawn anew in every epoch.
+    Size of the network, epochs and the like are the scenario's `training:` block.
+
+    Args:
+        scenario: a scenario, its built-in name or its file.
+        out: directory of the model. A killed run leaves a checkpoint there.
+        data: training set of `simulate`; None: simulate one, kept in `out` until the end.
+        seed: of simulations, weights, order and noise.
+        objective: what is minimised, a name of `OBJECTIVES`.
+        n_simulations: size of the training set, or how many of `data` are used; None: as the
+            scenario says, or all of `data`.
+        max_minutes: limit of the training's wall-clock time, simulations not counted.
+        resume: go on from the checkpoint in `out`; a finished model is read.
+        progress: called with (done, total, text), first for simulations, then for epochs.
+
+    Returns:
+        The model, as written.
+
+    Raises:
+        InputError: an unknown objective, a training set of another scenario or without variety,
+            or a checkpoint of another training.
+        TrainingError: the loss became NaN in the first epoch.
+    """
+    if not isinstance(scenario, Scenario):
+        scenario = load_scenario(scenario)
+    if objective not in OBJECTIVES:
+        raise InputError(f"objective: '{objective}' is unknown; choose {', '.join(OBJECTIVES)}")
+    out = Path(out)
+    checkpoint = out / "checkpoint.safetensors"
+    own_data = out / "simulations.zarr"
+    if resume and not checkpoint.exists() and (out / "model.json").exists():
+        return Model.load(out)
+    if not resume:
+        _remove(checkpoint, own_data)
+
+    if data is None:
+        count = n_simulations or scenario.training.n_simulations
+        out.mkdir(parents=True, exist_ok=True)
+        training_set = simulate(
+            scenario,
+            count,
+            own_data,
+            seed=seed,
+            resume=True,
+            progress=lambda done, total: progress(done, total, "simulating") if progress else None,
+        )
+    else:
+        training_set = load_training_set(data)
+        if training_set.scenario.simulation_hash() != scenario.simulation_hash():
+            raise InputError(
+                f"{data}: scenario: was simulated for another version of {scenario.name}; "
+                "simulate it again"
+            )
+        count = n_simulations or len(training_set.parameters)
+    draw = noisy_pairs(scenario, training_set, str(data or own_data))
+    if count > len(training_set.parameters):
+        raise InputError(
+            f"{data}: n_simulations: {count} asked for, {len(training_set.parameters)} there; "
+            "simulate more"
+        )
+    result = fit(
+        draw,
+        count,
+        scenario.training,
+        seed=seed,
+        objective=objective,
+        checkpoint=checkpoint,
+        resume=resume,
+        fingerprint=f"{scenario.hash()} {training_set.seed}",
+        max_minutes=max_minutes,
+        progress=progress,
+    )
+    record = {**result.record, "simulation_seed": training_set.seed}
+    model = Model(scenario, result.estimator, record, scenario.name)
+    model.save(out)
+    _remove(checkpoint, own_data)
+    return model
+
+
+def noisy_pairs(scenario: Scenario, training_set: TrainingSet, where: str) -> Draw:
+    """Pairs (v, features) of a training set, with noise drawn at each call.
+
+    Args:
+        scenario: whose noise is drawn; it may differ from the training set's in the noise alone.
+        training_set: parameters and noise-free data.
+        where: what errors call it.
+
+    Raises:
+        InputError: data that are not finite, or the same in all draws.
+    """
+    replica = training_set.replica
+    by_draw = torch.view_as_real(replica) if replica.is_complex() else replica
+    if not torch.isfinite(by_draw).all():
+        raise InputError(f"{where}: holds data that are not finite; simulate it again")
+    if (by_draw == by_draw[:1]).all():
+        raise InputError(
+            f"{where}: all data are the same, so nothing can be learned; widen the priors"
+        )
+    v = scenario.prior.to_normal(training_set.parameters).float()
+    length = correlation_length(scenario, training_set.parameters).float()
+    noise = scenario_noise(scenario)
+
+    def draw(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        noisy = noise.simulate(replica[index], length[index], generator)
+        features = pressure_features(noisy) if noisy.is_complex() else level_features(noisy[:, 0])
+        return v[index], features
+
+    return draw
+
+
+def _remove(checkpoint: Path, own_data: Path) -> None:
+    checkpoint.unlink(missing_ok=True)
+    for store in (own_data, own_data.with_name(own_data.name + ".partial")):
+        shutil.rmtree(store, ignore_errors=True)

@@ -1,0 +1,5 @@
+"""Figures and the report."""
+
+from oceaninv.report.document import report
+
+__all__ = ["report"]

@@ -1,0 +1,39 @@
+"""Writes the report, in the format that the file name asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from oceaninv.errors import InputError
+from oceaninv.files import whole_file
+from oceaninv.posterior import Posterior
+from oceaninv.report.html import html
+from oceaninv.report.pdf import write_pdf
+
+
+def report(posteriors: Posterior | list[Posterior], path: str | Path) -> None:
+    """Write the report on one posterior, or on several of one problem.
+
+    The first posterior is shown in full; the others beside it. `.html` is one file with all
+    figures inside; `.pdf` has a page for each table and figure.
+
+    Raises:
+        InputError: another suffix, no posterior, or posteriors with different unknowns.
+    """
+    path = Path(path)
+    shown = [posteriors] if isinstance(posteriors, Posterior) else posteriors
+    if not shown:
+        raise InputError("report: no posterior given; give at least one file")
+    for other in shown[1:]:
+        if other.names != shown[0].names:
+            raise InputError(
+                f"report: unknowns {', '.join(shown[0].names)} and {', '.join(other.names)} "
+                "differ; give posteriors of one scenario"
+            )
+    if path.suffix not in (".html", ".pdf"):
+        raise InputError(f"{path}: cannot write '{path.suffix}'; end the name in .html or .pdf")
+    with whole_file(path) as temporary:
+        if path.suffix == ".html":
+            temporary.write_text(html(shown), encoding="utf-8")
+        else:
+            write_pdf(shown, temporary)

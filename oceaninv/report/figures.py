@@ -1,0 +1,339 @@
+"""Figures of posteriors: marginals, pairs, the sound-speed profile, weights; and of calibration."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from oceaninv.diagnostics.uniformity import UniformityTest
+from oceaninv.posterior import Posterior, equal_weight, summarise
+from oceaninv.report.density import joint_density, marginal_density, region_levels
+from oceaninv.report.style import (
+    COLOURS,
+    GREY,
+    INK,
+    PALE,
+    label,
+    names_of,
+    prior_limits,
+    quiet,
+)
+from oceaninv.scenario.predict import build, profile
+
+Array = NDArray[np.float64]
+
+_GROUPS = ("geometry", "water", "seabed", "noise")
+_PROFILE_DRAWS = 400
+
+
+def plot_marginals(posteriors: list[Posterior], path: str | Path) -> None:
+    """Write `marginals` to a file; the suffix gives the format."""
+    marginals(posteriors).savefig(path, dpi=150)
+
+
+def plot_calibration(result: xr.Dataset, path: str | Path) -> None:
+    """Write `calibration` to a file; the suffix gives the format."""
+    calibration(result).savefig(path, dpi=150)
+
+
+def marginals(posteriors: list[Posterior]) -> Figure:
+    """One panel for each unknown over the whole prior: prior, posteriors, best draw, truth.
+
+    The 95 % interval of the first posterior is shaded; ticks below mark the draw of highest
+    density of each; a dotted line is the truth of a synthetic measurement.
+    """
+    first = posteriors[0]
+    order = sorted(range(len(first.names)), key=lambda i: (_GROUPS.index(_group(first, i)), i))
+    columns = min(4, len(order))
+    rows = -(-len(order) // columns)
+    figure = Figure(figsize=(3.1 * columns, 2.4 * rows + 0.5), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr, call-arg]
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, i in zip(panels, order, strict=False):
+        _marginal(axes, posteriors, i)
+    for axes in panels[len(order) :]:
+        axes.set_visible(False)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=min(5, len(names)), frameon=False)
+    return figure
+
+
+def corner(posteriors: list[Posterior]) -> Figure:
+    """Pairs of unknowns: regions of 50 and 90 % of the probability, and correlations.
+
+    The first posterior is filled, others are outlines; above the diagonal is the correlation of
+    the first. Axes show where the posteriors lie, not the whole prior.
+    """
+    first = posteriors[0]
+    d = len(first.names)
+    side = float(np.clip(1.15 * d, 4.5, 13.0))
+    small = 8 if d > 5 else 9
+    figure = Figure(figsize=(side, side))
+    # Placed by hand: a hundred panels keep an automatic layout busy for seconds.
+    left, cell = 0.95 / side, (1.0 - 1.1 / side) / d
+    _correlations(figure.add_axes((left, left, d * cell, d * cell)), first, small + 1)
+    limits = [_zoom(posteriors, i) for i in range(d)]
+    for row in range(d):
+        for column in range(row + 1):
+            place = (left + column * cell, left + (d - 1 - row) * cell, 0.95 * cell, 0.95 * cell)
+            axes = figure.add_axes(place)
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_color("#bbbbbb")
+            if column == row:
+                _diagonal(axes, posteriors, row, limits[row])
+            else:
+                axes.set_ylim(limits[row])
+                _pair(axes, posteriors, column, row, limits)
+            axes.set_xlim(limits[column])
+            if row == d - 1:
+                axes.xaxis.set_major_locator(MaxNLocator(3, prune="both"))
+                axes.tick_params(axis="x", labelsize=small, rotation=45)
+                axes.set_xlabel(_wrapped(label(*_named(first, column)), 14), fontsize=small)
+            if column == 0 and row > 0:
+                axes.yaxis.set_major_locator(MaxNLocator(3, prune="both"))
+                axes.tick_params(axis="y", labelsize=small)
+                axes.set_ylabel(_wrapped(label(*_named(first, row)), 14), fontsize=small)
+                axes.yaxis.set_label_coords(-0.55 / (side * cell), 0.5)
+    return figure
+
+
+def sound_speed(posteriors: list[Posterior]) -> Figure:
+    """Sound speed against depth, down: median with bands of 50, 90 and 95 %, and the prior.
+
+    Right the seabed alone. Others than the first posterior are shown by their median and 90 %.
+    """
+    rng = np.random.default_rng(0)
+    first = posteriors[0]
+    depth, seafloor = _depths(first)
+    grid = torch.from_numpy(depth)
+    prior = profile(first.scenario, torch.from_numpy(first.prior_samples[:_PROFILE_DRAWS]), grid)
+    speeds = [
+        profile(p.scenario, torch.from_numpy(equal_weight(p, _PROFILE_DRAWS, rng)), grid).numpy()
+        for p in posteriors
+    ]
+    figure = Figure(figsize=(9.5, 5.6), layout="constrained")
+    panels = figure.subplots(1, 2)
+    below = depth > seafloor
+    for axes, shown in zip(panels, (np.ones_like(below), below), strict=True):
+        _profile_bands(axes, depth, prior.numpy(), speeds, names_of(posteriors))
+        low = np.nanquantile(prior.numpy()[:, shown], 0.001)
+        high = np.nanquantile(prior.numpy()[:, shown], 0.999)
+        axes.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
+        axes.set_ylim(depth[shown].max(), depth[shown].min())
+        axes.set(xlabel="Sound speed (m/s)", ylabel="Depth (m)")
+        quiet(axes)
+    panels[0].set_title("Water and seabed", loc="left", fontsize=11)
+    panels[1].set_title("Around and below the seafloor", loc="left", fontsize=11)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def weights(posteriors: list[Posterior]) -> Figure:
+    """How evenly the draws are weighted, and the log likelihood of the draws."""
+    figure = Figure(figsize=(9.5, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--", label="equal weights")
+    for p, name, colour in zip(posteriors, names_of(posteriors), COLOURS, strict=False):
+        if p.log_weight is not None:
+            share = np.cumsum(np.sort(p.weights)[::-1])
+            left.plot(np.linspace(0, 1, len(share)), share, color=colour, lw=2, label=name)
+        finite = np.isfinite(p.log_likelihood)
+        if finite.any():
+            value, w = p.log_likelihood[finite], p.weights[finite]
+            low = np.quantile(value[w > 0.01 * w.max()], 0.001)
+            x, y = marginal_density(value, w, float(low), float(value.max()))
+            right.plot(x, y, color=colour, lw=2, label=name)
+    left.set(xlabel="Share of draws, heaviest first", ylabel="Share of weight", ylim=(0, 1.02))
+    left.legend(frameon=False, loc="lower right")
+    right.set(xlabel="Log likelihood", ylabel="Density", ylim=(0, None))
+    quiet(left)
+    quiet(right)
+    return figure
+
+
+def calibration(result: xr.Dataset) -> Figure:
+    """Calibration of a model: distribution of ranks with its band, and coverage.
+
+    A curve is the empirical distribution function of the ranks less that of uniform ones; it
+    stays in the band where the test passes. An arch means a shift, an S a wrong width.
+    """
+    n = result.sizes["simulation"]
+    test, alpha = UniformityTest.of(n), float(result.attrs["alpha"])
+    lower, upper = test.band(alpha)
+    kinds = [(str(p), result["rank"].sel(parameter=p).values) for p in result["parameter"].values]
+    kinds += [(f"joint: {j}", result["joint_rank"].sel(joint=j).values) for j in ("tarp", "region")]
+    columns = min(4, len(kinds))
+    rows = -(-len(kinds) // columns)
+    figure = Figure(figsize=(3.1 * columns, 2.4 * rows + 0.4), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for axes, (name, ranks) in zip(panels, kinds, strict=False):
+        ecdf = np.searchsorted(np.sort(ranks), test.points, side="right") / n
+        passes = test.p_value(ranks) >= alpha
+        band = (lower - test.points, upper - test.points)
+        axes.fill_between(test.points, *band, color=PALE, lw=0)
+        axes.axhline(0, color=GREY, lw=0.8)
+        axes.plot(test.points, ecdf - test.points, color=COLOURS[0 if passes else 1], lw=2)
+        axes.set_title(f"{name}{'' if passes else ': fails'}", loc="left", fontsize=10)
+        quiet(axes)
+    for axes in panels[len(kinds) :]:
+        axes.set_visible(False)
+    figure.supxlabel("Rank of the truth", fontsize=10)
+    figure.supylabel("Distribution function less uniform", fontsize=10)
+    return figure
+
+
+def _marginal(axes: Axes, posteriors: list[Posterior], i: int) -> None:
+    first = posteriors[0]
+    lower, upper = prior_limits(first, i)
+    grid = torch.linspace(lower, upper, 300, dtype=torch.float64)
+    prior = first.scenario.prior.marginals[i].log_prob(grid).exp().numpy()
+    axes.fill_between(grid.numpy(), prior, color=PALE, lw=0, label="prior")
+    axes.plot(grid.numpy(), prior, color=GREY, lw=1)
+    top = prior.max()
+    for p, name, colour in zip(posteriors, names_of(posteriors), COLOURS, strict=False):
+        x, y = marginal_density(p.samples[:, i], p.weights, lower, upper)
+        axes.plot(x, y, color=colour, lw=2, label=name)
+        top = max(top, y.max())
+        if p is first:
+            row = summarise(p)[i]
+            inside = (x >= row.lower) & (x <= row.upper)
+            axes.fill_between(x[inside], y[inside], color=colour, alpha=0.2, lw=0)
+        axes.plot(p.best[i], -0.035 * top, marker="^", ms=7, color=colour, clip_on=False)
+    truth = _truth(first).get(first.names[i])
+    if truth is not None:
+        axes.axvline(truth, color=INK, lw=1.3, ls=":", label="truth")
+    margin = 0.015 * (upper - lower)
+    axes.set_xlim(lower - margin, upper + margin)
+    axes.set_ylim(-0.07 * top, 1.08 * top)
+    axes.set_xlabel(_wrapped(label(*_named(first, i)), 26), fontsize=10)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    quiet(axes, y_axis=False)
+
+
+def _diagonal(axes: Axes, posteriors: list[Posterior], i: int, limits: tuple[float, float]) -> None:
+    for p, colour in zip(posteriors, COLOURS, strict=False):
+        x, y = marginal_density(p.samples[:, i], p.weights, *limits)
+        axes.plot(x, y, color=colour, lw=1.5)
+        if p is posteriors[0]:
+            axes.fill_between(x, y, color=colour, alpha=0.2, lw=0)
+    axes.set_ylim(0, None)
+    quiet(axes)
+    axes.spines["left"].set_visible(False)
+
+
+def _pair(
+    axes: Axes,
+    posteriors: list[Posterior],
+    column: int,
+    row: int,
+    limits: list[tuple[float, float]],
+) -> None:
+    for p, colour in zip(posteriors, COLOURS, strict=False):
+        x, y, density = joint_density(
+            p.samples[:, column], p.samples[:, row], p.weights, limits[column], limits[row]
+        )
+        outer, inner = region_levels(density, (0.5, 0.9))
+        if not outer < inner < density.max():
+            continue  # all in one cell: no region to draw
+        if p is posteriors[0]:
+            fills = [to_rgba(colour, 0.3), to_rgba(colour, 0.65)]
+            axes.contourf(x, y, density, levels=[outer, inner, density.max()], colors=fills)
+        else:
+            axes.contour(x, y, density, levels=[outer, inner], colors=[colour], linewidths=1)
+
+
+def _correlations(axes: Axes, posterior: Posterior, size: int) -> None:
+    correlation = _correlation(posterior)
+    d = len(correlation)
+    axes.set(xlim=(0, d), ylim=(d, 0))
+    axes.set_axis_off()
+    for row in range(d):
+        for column in range(row + 1, d):
+            value = correlation[row, column]
+            colour = to_rgba(COLOURS[0] if value > 0 else COLOURS[1], 0.55 * abs(value))
+            axes.add_patch(Rectangle((column, row), 0.95, 0.95, facecolor=colour, lw=0))
+            axes.text(column + 0.475, row + 0.475, f"{value:+.2f}", ha="center", va="center",
+                      fontsize=size, color=INK)  # fmt: skip
+
+
+def _profile_bands(
+    axes: Axes, depth: Array, prior: Array, speeds: list[Array], names: list[str]
+) -> None:
+    low, high = np.nanquantile(prior, [0.025, 0.975], axis=0)
+    axes.fill_betweenx(depth, low, high, color=PALE, lw=0, label="prior, 95 %")
+    for k, (speed, name, colour) in enumerate(zip(speeds, names, COLOURS, strict=False)):
+        q = np.nanquantile(speed, [0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975], axis=0)
+        if k == 0:
+            for (a, b), alpha, share in (((0, 6), 0.2, 95), ((1, 5), 0.3, 90), ((2, 4), 0.45, 50)):
+                text = f"{name}, {share} %"
+                axes.fill_betweenx(depth, q[a], q[b], color=colour, alpha=alpha, lw=0, label=text)
+            axes.plot(q[3], depth, color=INK, lw=1.3, label="median")
+        else:
+            axes.plot(q[3], depth, color=colour, lw=1.3, label=f"{name}, median and 90 %")
+            axes.plot(q[1], depth, color=colour, lw=1, ls="--")
+            axes.plot(q[5], depth, color=colour, lw=1, ls="--")
+
+
+def _depths(posterior: Posterior) -> tuple[Array, float]:
+    """Depths to show, down to the last layer that the prior leaves open; where the zoom begins."""
+    theta = torch.from_numpy(posterior.prior_samples[:_PROFILE_DRAWS])
+    environment, _ = build(posterior.scenario, theta)
+    bottom = environment.thickness.cumsum(-1)
+    seafloor = float(environment.water_depth.min())
+    segment = (environment.thickness, environment.sound_speed_top, environment.sound_speed_bottom)
+    is_open = torch.stack([(x != x[:1]).any(0) for x in segment]).any(0)
+    below = environment.half_space_sound_speed
+    if is_open.any() and (below is None or bool((below == below[0]).all())):
+        bottom = bottom[:, : int(is_open.nonzero().max()) + 1]
+    last = float(bottom[:, -1].max())
+    end = last + max(0.2 * (last - seafloor), 2.0)
+    zoom = max(seafloor - 0.15 * (end - seafloor), 0.0)
+    return np.union1d(np.linspace(0.0, end, 250), np.linspace(zoom, end, 250)), zoom
+
+
+def _zoom(posteriors: list[Posterior], i: int) -> tuple[float, float]:
+    """Range that holds what the posteriors have of unknown i, within the prior."""
+    lower, upper = prior_limits(posteriors[0], i)
+    ends = []
+    for p in posteriors:
+        order = np.argsort(p.samples[:, i])
+        cumulated = np.cumsum(p.weights[order])
+        ends.append(np.interp([0.002, 0.998], cumulated, p.samples[order, i]))
+    low, high = min(e[0] for e in ends), max(e[1] for e in ends)
+    margin = 0.1 * (high - low) or 1e-3 * (upper - lower)
+    return max(lower, low - margin), min(upper, high + margin)
+
+
+def _correlation(posterior: Posterior) -> Array:
+    covariance = np.cov(posterior.samples.T, aweights=posterior.weights, ddof=0)
+    sd = np.sqrt(np.diag(np.atleast_2d(covariance)))
+    return np.atleast_2d(covariance) / np.outer(sd, sd)
+
+
+def _named(posterior: Posterior, i: int) -> tuple[str, str]:
+    return posterior.long_names[i], posterior.units[i]
+
+
+def _wrapped(text: str, width: int) -> str:
+    return "\n".join(textwrap.wrap(text, width, break_long_words=False))
+
+
+def _group(posterior: Posterior, i: int) -> str:
+    return posterior.scenario.unknowns[posterior.names[i]].group
+
+
+def _truth(posterior: Posterior) -> dict[str, float]:
+    """True parameters of a synthetic measurement; none for a measured one."""
+    return json.loads(str(posterior.observed.attributes.get("true_parameters", "{}")))

@@ -1,0 +1,80 @@
+"""Arithmetic of unknowns inside a scenario, such as `sediment_top_speed + speed_increase`."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+_BINARY: dict[type[ast.operator], Callable[[Tensor, Tensor], Tensor]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+
+
+def names_in(value: float | str) -> set[str]:
+    """Names of the unknowns that a number or an expression depends on.
+
+    Raises:
+        ValueError: the expression is not made of numbers, names, `+ - * /` and parentheses.
+    """
+    if not isinstance(value, str):
+        return set()
+    tree = _parse(value)
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def evaluate(value: float | str, unknowns: Mapping[str, Tensor], n: int) -> Tensor:
+    """Value of a number or an expression for n parameter vectors, (n,) float64.
+
+    `unknowns` holds one (n,) tensor per name.
+
+    Example:
+        >>> evaluate("2 * c + 1", {"c": torch.tensor([1.0, 2.0], dtype=torch.float64)}, 2)
+        tensor([3., 5.], dtype=torch.float64)
+    """
+    if not isinstance(value, str):
+        return torch.full((n,), float(value), dtype=torch.float64)
+    return _evaluate(_parse(value), unknowns, n)
+
+
+def _parse(text: str) -> ast.expr:
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(
+            f"'{text}' is not an expression of numbers, names, + - * / and parentheses"
+        ) from error
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
+            continue
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+            continue
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+            continue
+        if isinstance(node, ast.Name | ast.operator | ast.unaryop | ast.expr_context):
+            continue
+        raise ValueError(
+            f"'{text}' has more than numbers, names, + - * / and parentheses; write it with these"
+        )
+    return tree
+
+
+def _evaluate(node: ast.expr, unknowns: Mapping[str, Tensor], n: int) -> Tensor:
+    match node:
+        case ast.BinOp():
+            left, right = (_evaluate(side, unknowns, n) for side in (node.left, node.right))
+            return _BINARY[type(node.op)](left, right)
+        case ast.UnaryOp():
+            inside = _evaluate(node.operand, unknowns, n)
+            return -inside if isinstance(node.op, ast.USub) else inside
+        case ast.Constant(value=int() | float() as number):
+            return torch.full((n,), float(number), dtype=torch.float64)
+        case ast.Name():
+            return unknowns[node.id]
+    raise AssertionError("_parse lets nothing else through")

@@ -1,0 +1,146 @@
+"""Reading scenarios: the built-in ones by name, a user's own by the path of a YAML file."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from oceaninv.errors import InputError
+from oceaninv.scenario.schema import Scenario
+
+_BUILTIN = files("oceaninv.scenario") / "builtin"
+
+
+def list_scenarios() -> dict[str, str]:
+    """Names of the built-in scenarios, each with its title."""
+    return {name: load_scenario(name).title for name in _names()}
+
+
+def load_scenario(name_or_path: str | Path) -> Scenario:
+    """Read and check a scenario: a built-in name, or the path of a YAML file.
+
+    Example:
+        >>> load_scenario("swellex96-2p").names
+        ('water_depth', 'sediment_top_speed')
+
+    Raises:
+        InputError: no such scenario, or something in the file that cannot be; one line.
+    """
+    text = scenario_text(name_or_path)
+    problems, scenario = _read(text, str(name_or_path))
+    if scenario is None:
+        rest = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise InputError(problems[0] + rest)
+    return scenario
+
+
+def check_scenario(name_or_path: str | Path) -> list[str]:
+    """All problems of a scenario file, one line each; empty when it is sound.
+
+    Besides the form of the file, the environment is built for draws from the prior and checked.
+
+    Raises:
+        InputError: the file cannot be read at all.
+    """
+    problems, scenario = _read(scenario_text(name_or_path), str(name_or_path))
+    if scenario is not None:
+        from oceaninv.scenario.predict import check_draws
+
+        problems += [f"{name_or_path}: {problem}" for problem in check_draws(scenario)]
+    return problems
+
+
+def scenario_text(name_or_path: str | Path) -> str:
+    """The YAML text of a scenario, comments included.
+
+    Raises:
+        InputError: neither a built-in scenario nor a readable file.
+    """
+    builtin = _BUILTIN / f"{name_or_path}.yaml"
+    if "/" not in str(name_or_path) and builtin.is_file():
+        return builtin.read_text(encoding="utf-8")
+    path = Path(name_or_path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        known = ", ".join(_names())
+        raise InputError(
+            f"{path}: no such scenario file; give the path of a YAML file or one of {known}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error}); give a YAML file") from None
+
+
+def scenario_template() -> str:
+    """A commented scenario to start one's own from."""
+    return scenario_text("template")
+
+
+def scenario_from_json(text: str) -> Scenario:
+    """A scenario from the JSON that `scenario_json` made, as kept in models and results."""
+    return Scenario.model_validate(json.loads(text))
+
+
+def scenario_json(scenario: Scenario) -> str:
+    """A scenario as JSON, to be kept with what was made from it."""
+    return json.dumps(scenario.model_dump(mode="json"))
+
+
+def _names() -> list[str]:
+    stems = (p.name.removesuffix(".yaml") for p in _BUILTIN.iterdir() if p.name.endswith(".yaml"))
+    return sorted(stem for stem in stems if stem != "template")
+
+
+def _read(text: str, where: str) -> tuple[list[str], Scenario | None]:
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        return [f"{where}: is not YAML: {reason}; mend the file at that line"], None
+    if not isinstance(content, dict):
+        return [f"{where}: holds no fields; start from `oceaninv scenario new FILE`"], None
+    try:
+        return [], Scenario.model_validate(content)
+    except ValidationError as error:
+        return [_one_line(where, problem) for problem in _distinct(error)], None
+
+
+def _distinct(error: ValidationError) -> list[Any]:
+    """The errors, one per field: of the branches of a union the last, most general, is told."""
+    last: dict[tuple[Any, ...], Any] = {}
+    for problem in error.errors():
+        place = tuple(p for p in problem["loc"] if not _is_branch(p))
+        last[place] = {**problem, "loc": place}
+    return list(last.values())
+
+
+def _is_branch(part: int | str) -> bool:
+    """Whether pydantic put this in a path to tell the branches of a union apart."""
+    return isinstance(part, str) and (
+        part in {"float", "str", "int", "Grid"} or "[" in part or "(" in part
+    )
+
+
+def _one_line(where: str, problem: Any) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    match problem["type"]:
+        case "missing":
+            reason = "is missing; add it"
+        case "extra_forbidden":
+            reason = "is not a field of a scenario; correct its name or remove it"
+        case "value_error":
+            reason = str(problem["ctx"]["error"])
+        case "list_type":
+            reason = f"{problem['input']!r} is not a list; write [a, b, ...]"
+        case "dict_type" | "model_type":
+            reason = f"{problem['input']!r} has no fields; write {{field: value, ...}}"
+        case _:
+            value = problem["input"]
+            told = f"{value!r}: " if isinstance(value, int | float | str) else ""
+            reason = told + problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{where}: {path}: {reason}" if path else f"{where}: {reason}"

@@ -1,0 +1,174 @@
+"""Drawing parameters and running the forward model, chunk by chunk, here or on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import zarr
+
+from oceaninv.errors import InputError
+from oceaninv.scenario.loading import load_scenario, scenario_from_json, scenario_json
+from oceaninv.scenario.predict import predict
+from oceaninv.scenario.schema import Scenario
+from oceaninv.simulation.training_set import (
+    TrainingSet,
+    create_store,
+    load_training_set,
+    open_store,
+)
+
+_ROUNDS = 20  # redraws of a chunk before the prior is said to be at fault
+
+Chunk = tuple[int, np.ndarray, np.ndarray]  # index, parameters, noise-free data
+
+
+def simulate(
+    scenario: Scenario | str | Path,
+    n: int,
+    path: str | Path,
+    *,
+    seed: int,
+    resume: bool = False,
+    scheduler: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    chunk: int = 1000,
+) -> TrainingSet:
+    """Simulate n draws from the prior into a Zarr store, and read it.
+
+    Draws in which no mode propagates are drawn again, as the likelihood excludes them. Chunk i
+    has its own random stream, so that an interrupted and resumed run gives the same set as one
+    that ran through. Until complete the store is `PATH.partial`.
+
+    Args:
+        scenario: a scenario, its built-in name or its file.
+        n: number of draws.
+        path: the store to make, usually `*.zarr`.
+        seed: of the draws.
+        resume: go on with `PATH.partial`, or read `PATH` where it is complete.
+        scheduler: address of a Dask scheduler whose workers run the chunks.
+        progress: called with the draws done and n after each chunk.
+        chunk: draws at a time.
+
+    Raises:
+        InputError: the store exists, or belongs to another scenario, seed or n; Dask is missing.
+    """
+    if not isinstance(scenario, Scenario):
+        scenario = load_scenario(scenario)
+    if n < 1:
+        raise InputError(f"{path}: n: {n} draws; ask for at least 1")
+    target = Path(path)
+    partial = target.with_name(target.name + ".partial")
+    if target.exists():
+        if not resume:
+            raise InputError(f"{path}: exists; choose another name, or --resume to use it")
+        _check_same(open_store(target), scenario, n, seed, target)
+        return load_training_set(target)
+    if partial.exists():
+        if not resume:
+            raise InputError(f"{partial}: is an unfinished run; --resume it or remove it")
+        group = open_store(partial, mode="r+")
+        _check_same(group, scenario, n, seed, partial)
+    else:
+        group = create_store(partial, scenario, n, seed, min(chunk, n))
+    _fill(group, scenario, n, seed, scheduler, progress)
+    partial.rename(target)
+    return load_training_set(target)
+
+
+def simulate_chunk(scenario: Scenario, size: int, seed: int, index: int) -> Chunk:
+    """Draw chunk `index` of a training set: its parameters (size, d) and noise-free data.
+
+    Raises:
+        InputError: hardly any draw from the prior has a propagating mode.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
+    kept_theta: list[torch.Tensor] = []
+    kept_data: list[torch.Tensor] = []
+    missing = size
+    for _ in range(_ROUNDS):
+        theta = scenario.prior.sample(missing, rng)
+        data = predict(scenario, theta)
+        good = torch.isfinite(data.abs()).all(-1).all(-1)
+        kept_theta.append(theta[good])
+        kept_data.append(data[good])
+        missing -= int(good.sum())
+        if missing == 0:
+            break
+    else:
+        raise InputError(
+            f"{scenario.name}: unknowns: most draws from the prior have no propagating mode; "
+            "narrow the priors"
+        )
+    kind = torch.complex64 if scenario.data == "pressure" else torch.float32
+    return index, torch.cat(kept_theta).numpy(), torch.cat(kept_data).to(kind).numpy()
+
+
+def _fill(
+    group: zarr.Group,
+    scenario: Scenario,
+    n: int,
+    seed: int,
+    scheduler: str | None,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    chunk = int(group.attrs["chunk"])  # type: ignore[arg-type]
+    done = np.asarray(group["done"][:])  # type: ignore[index]
+    todo = [int(i) for i in np.flatnonzero(~done)]
+    sizes = [min(chunk, n - i * chunk) for i in range(len(done))]
+    finished = sum(size for size, is_done in zip(sizes, done, strict=True) if is_done)
+    data = group[str(group.attrs["data"])]
+    for index, theta, values in _chunks(scenario, seed, todo, sizes, scheduler):
+        rows = slice(index * chunk, index * chunk + sizes[index])
+        group["parameters"][rows] = theta  # type: ignore[index]
+        data[rows] = values  # type: ignore[index]
+        # Marked last: a run killed before leaves the chunk to be made again.
+        group["done"][index] = True  # type: ignore[index]
+        finished += sizes[index]
+        if progress is not None:
+            progress(finished, n)
+
+
+def _chunks(
+    scenario: Scenario, seed: int, todo: Sequence[int], sizes: Sequence[int], scheduler: str | None
+) -> Iterator[Chunk]:
+    if scheduler is None:
+        for index in todo:
+            yield simulate_chunk(scenario, sizes[index], seed, index)
+        return
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise InputError(
+            "--scheduler: dask.distributed is not installed; pip install 'oceaninv[cluster]'"
+        ) from None
+    try:
+        client = Client(scheduler)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--scheduler: {scheduler}: cannot be reached ({error}); check the address"
+        ) from None
+    with client:
+        text = scenario_json(scenario)
+        futures = [client.submit(_remote_chunk, text, sizes[i], seed, i, pure=False) for i in todo]
+        for future in as_completed(futures):
+            yield future.result()
+
+
+def _remote_chunk(scenario: str, size: int, seed: int, index: int) -> Chunk:
+    return simulate_chunk(scenario_from_json(scenario), size, seed, index)
+
+
+def _check_same(group: zarr.Group, scenario: Scenario, n: int, seed: int, path: Path) -> None:
+    found = {
+        "scenario": (group.attrs["scenario_hash"], scenario.hash()),
+        "seed": (group.attrs["seed"], seed),
+        "n": (group["parameters"].shape[0], n),  # type: ignore[union-attr]
+    }
+    for name, (kept, wanted) in found.items():
+        if kept != wanted:
+            raise InputError(
+                f"{path}: {name}: holds {kept}, not {wanted}; simulate into another store"
+            )

@@ -1,0 +1,254 @@
+"""The whole path on a small scenario, command by command, and the errors on its way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+from typer.testing import CliRunner, Result
+
+from oceaninv.cli import app
+
+SCENARIO = """
+name: small
+title: Range and bottom speed from nine phones and two tones
+reference: a test
+data: pressure
+frequency: [50, 100]
+unknowns:
+  source_range: {prior: {uniform: [2000, 3000]}, unit: m, long_name: source range}
+  bottom_speed: {prior: {uniform: [1600, 1800]}, unit: m/s, long_name: bottom speed}
+environment:
+  attenuation_unit: dB/wavelength
+  water: {depth: 100, sound_speed: 1500}
+  half_space: {sound_speed: bottom_speed, density: 1.8, attenuation: 0.3}
+source: {depth: 30, range: source_range}
+array: {depth: {start: 10, stop: 90, n: 9}}
+noise: {snr_db: 15, correlation_length: 0}
+training: {n_simulations: 1000, hidden: 32, depth: 1, context: 8, blocks: 2, coupling_hidden: 16,
+           epochs: 3, batch_size: 128}
+"""
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def done(*arguments: str | Path) -> Result:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with scenario, measurement, training set and model, all made by the commands."""
+    folder = tmp_path_factory.mktemp("small")
+    scenario = folder / "small.yaml"
+    scenario.write_text(SCENARIO)
+    done("scenario", "check", scenario)
+    done("synthesize", scenario, "--seed", "3", "-o", folder / "data.nc")
+    done("simulate", scenario, "-n", "1500", "-o", folder / "set.zarr")
+    done("train", scenario, "--data", folder / "set.zarr", "-o", folder / "model")
+    return folder
+
+
+def test_a_synthetic_measurement_is_the_same_for_the_same_seed(work: Path, tmp_path: Path) -> None:
+    done("synthesize", work / "small.yaml", "--seed", "3", "-o", tmp_path / "again.nc")
+    done("synthesize", work / "small.yaml", "--seed", "4", "-o", tmp_path / "other.nc")
+    with (
+        xr.open_dataset(work / "data.nc") as first,
+        xr.open_dataset(tmp_path / "again.nc") as again,
+        xr.open_dataset(tmp_path / "other.nc") as other,
+    ):
+        assert first["pressure_real"].equals(again["pressure_real"])
+        assert not first["pressure_real"].equals(other["pressure_real"])
+
+
+def test_infer_and_mcmc_write_and_print_the_posterior(work: Path) -> None:
+    result = done(
+        *("infer", work / "data.nc", "--model", work / "model", "-o", work / "p.nc"),
+        *("--max-seconds", "10"),
+    )
+    assert "source range" in result.stdout
+    assert "sample efficiency" in result.stdout
+    assert "log evidence" in result.stdout
+    assert str(work / "p.nc") in result.stdout
+    raw = done("infer", work / "data.nc", "--model", work / "model", "--raw", "-o", work / "r.nc")
+    assert "sample efficiency" not in raw.stdout
+    chain = done(
+        *("mcmc", work / "data.nc", "--scenario", work / "small.yaml", "-o", work / "m.nc"),
+        *("--effective-samples", "200", "--max-steps", "1500", "--samples", "2000"),
+    )
+    assert "R-hat" in chain.stdout
+    medians = {}
+    for name in ("p", "m"):
+        with xr.open_datatree(work / f"{name}.nc") as tree:
+            group = tree["posterior"].to_dataset()
+            medians[name] = {n: float(group[n].median()) for n in ("source_range", "bottom_speed")}
+            assert group["source_range"].attrs["units"] == "m"
+    for name, spread in (("source_range", 100.0), ("bottom_speed", 40.0)):
+        assert abs(medians["p"][name] - medians["m"][name]) < spread
+    told = done("compare", work / "p.nc", work / "m.nc", "-o", work / "compare.png")
+    assert "C2ST" in told.stdout
+    assert "source_range" in told.stdout
+    figures = work / "figures"
+    done("report", work / "p.nc", work / "m.nc", "-o", work / "r.html", "--figures", figures)
+    done("report", work / "r.nc", "-o", work / "raw.pdf")  # a result without any likelihood
+    page = (work / "r.html").read_text()
+    assert "source range" in page
+    assert "http://" not in page.replace("http://www.w3.org/", "")  # nothing is fetched
+    assert (work / "raw.pdf").read_bytes().startswith(b"%PDF")
+    for figure in (work / "compare.png", figures / "marginals.png", figures / "data_fit.png"):
+        assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_calibrate_prints_a_verdict_by_parameter(work: Path) -> None:
+    out = work / "calibration.nc"
+    result = done("calibrate", work / "model", "-n", "40", "--draws", "100", "-o", out)
+    lines = result.stdout.splitlines()
+    for name in ("source_range", "bottom_speed", "joint: tarp", "joint: region"):
+        (line,) = [line for line in lines if line.startswith(name)]
+        assert line.endswith(("passes", "FAILS"))
+    with xr.open_dataset(out) as written:
+        assert written.sizes["simulation"] == 40
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_conjugate_hint_is_printed_for_conjugated_data(work: Path, tmp_path: Path) -> None:
+    path = tmp_path / "conjugated.nc"
+    path.write_bytes((work / "data.nc").read_bytes())
+    with netCDF4.Dataset(path, "a") as file:
+        file.time_convention = "exp(+iwt)"
+    out = ("-o", tmp_path / "p.nc", "--max-seconds", "1")
+    result = done("infer", path, "--model", work / "model", *out)
+    assert result.stderr.count("hint: ") >= 1
+    assert "conjugate" in result.stderr
+    right = done("infer", work / "data.nc", "--model", work / "model", *out)
+    assert "conjugate" not in right.stderr
+
+
+def without_convention(path: Path) -> None:
+    with netCDF4.Dataset(path, "a") as file:
+        del file.time_convention
+
+
+def with_another_frequency(path: Path) -> None:
+    with netCDF4.Dataset(path, "a") as file:
+        file["frequency"][1] = 123.0
+
+
+def with_nan(path: Path) -> None:
+    with netCDF4.Dataset(path, "a") as file:
+        values = file["pressure_real"][...]
+        values.flat[2] = np.nan
+        file["pressure_real"][...] = values
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:3000])
+
+
+def missing(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("command", ["infer", "mcmc"])
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (without_convention, "time_convention"),
+        (with_another_frequency, "123"),
+        (with_nan, "pressure_real"),
+        (truncated, "bad.nc"),
+        (missing, "no such file"),
+    ],
+)
+def test_a_bad_measurement_is_one_line_and_exit_code_2(
+    work: Path, tmp_path: Path, command: str, spoil: object, said: str
+) -> None:
+    assert callable(spoil)
+    path = tmp_path / "bad.nc"
+    path.write_bytes((work / "data.nc").read_bytes())
+    spoil(path)
+    by = {"infer": ("--model", work / "model"), "mcmc": ("--scenario", work / "small.yaml")}
+    out = tmp_path / "out.nc"
+    result = run(command, path, *by[command], "-o", out)
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("oceaninv: ")
+    assert "bad.nc" in result.stderr
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[2000, 3000]", "[3000, 2000]", "unknowns.source_range"),
+        ("sound_speed: bottom_speed", "sound_speed: sea_floor_speed", "sea_floor_speed"),
+        ("half_space:", "halfspace:", "halfspace"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "simulate", "train", "mcmc"])
+def test_a_bad_scenario_is_one_line_and_exit_code_2(
+    work: Path, tmp_path: Path, command: str, old: str, new: str, said: str
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(SCENARIO.replace(old, new))
+    out = tmp_path / "out"
+    arguments = {
+        "check": ("scenario", "check", path),
+        "simulate": ("simulate", path, "-n", "10", "-o", out),
+        "train": ("train", path, "-o", out),
+        "mcmc": ("mcmc", work / "data.nc", "--scenario", path, "-o", out),
+    }
+    result = run(*arguments[command])
+    assert result.exit_code == 2, result.output
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("oceaninv: ")
+    assert "bad.yaml" in lines[0]
+    assert any(said in line for line in lines)
+    assert len(lines) == 1 or command == "check"  # check tells all problems
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("infer", "DATA", "--model", "nowhere", "-o", "OUT"),
+        ("infer", "DATA", "-o", "OUT"),  # no built-in model of that scenario
+        ("mcmc", "DATA", "--scenario", "nowhere.yaml", "-o", "OUT"),
+        ("mcmc", "DATA", "--scenario", "SCENARIO", "--sampler", "nuts", "-o", "OUT"),
+        ("train", "SCENARIO", "--objective", "guess", "-o", "OUT"),
+        ("train", "SCENARIO", "--data", "nowhere.zarr", "-o", "OUT"),
+        ("scenario", "show", "nowhere"),
+        ("scenario", "new", "SCENARIO"),  # exists already
+        ("convert", "saga", "nowhere.in", "-o", "OUT"),
+        ("convert", "saga", "SCENARIO", "-o", "OUT"),
+        ("convert", "saga", "SCENARIO", "--time-convention", "wt", "-o", "OUT"),
+    ],
+)
+def test_other_bad_input_is_one_line_and_exit_code_2(
+    work: Path, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    out = tmp_path / "out.nc"
+    places = {"DATA": work / "data.nc", "SCENARIO": work / "small.yaml", "OUT": out}
+    result = run(*(places.get(a, a) for a in arguments))
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("oceaninv: ")
+    assert result.stderr.count("\n") == 1
+    assert not out.exists()
+
+
+def test_scenarios_are_listed_shown_and_started(tmp_path: Path) -> None:
+    listed = done("scenario", "list").stdout
+    for name in ("pekeris-teaching", "swellex96-2p", "swellex96-vla", "north-elba-1993"):
+        assert name in listed
+        assert f"name: {name}" in done("scenario", "show", name).stdout
+    path = tmp_path / "mine.yaml"
+    done("scenario", "new", path)
+    assert "sound" in done("scenario", "check", path).stdout

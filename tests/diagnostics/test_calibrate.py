@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+import torch
+
+from oceaninv.diagnostics.calibrate import calibrate_sampler, verdict
+from oceaninv.diagnostics.ranks import coverage, rank, region_rank, tarp_rank
+from oceaninv.diagnostics.uniformity import UniformityTest
+from oceaninv.errors import InputError
+from oceaninv.measurement import Measurement
+from oceaninv.scenario import load_scenario
+
+N, DRAWS, DIM = 400, 300, 3
+NOISE = 0.5
+
+
+def test_uniform_numbers_pass_as_often_as_stated() -> None:
+    test = UniformityTest.of(200)
+    rng = np.random.default_rng(1)
+    p = np.array([test.p_value(rng.random(200)) for _ in range(600)])
+    assert np.mean(p < 0.1) == pytest.approx(0.1, abs=0.04)
+    assert np.mean(p < 0.5) == pytest.approx(0.5, abs=0.07)
+
+
+def test_band_and_p_value_agree() -> None:
+    test = UniformityTest.of(100)
+    rng = np.random.default_rng(2)
+    lower, upper = test.band(0.1)
+    outside = []
+    for power in np.linspace(0.7, 1.4, 60):
+        u = rng.random(100) ** power
+        ecdf = np.searchsorted(np.sort(u), test.points, side="right") / 100
+        strays = bool(np.any((ecdf < lower) | (ecdf > upper)))
+        outside.append(strays)
+        assert strays == (test.p_value(u) <= 0.1)
+    assert 0 < sum(outside) < 60
+
+
+def test_an_exact_sampler_passes_and_covers_what_it_says() -> None:
+    result = _gaussian()
+    assert result.attrs["passes"] == 1
+    assert result["passes"].all()
+    error = np.abs(result["coverage"] - result["level"])
+    assert float(error.max()) < 0.07
+    assert float(np.abs(result["expected_coverage"] - result["level"]).max()) < 0.07
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(0.0, 0.5), (0.5, 1.0), (-0.5, 1.0), (0.0, 1.6)])
+def test_collapsed_shifted_and_inflated_samplers_fail(shift: float, scale: float) -> None:
+    result = _gaussian(shift, scale)
+    assert result.attrs["passes"] == 0
+    assert result["passes"].values.tolist() == [0, 1, 1]  # only the first unknown is wrong
+    if scale != 1.0:
+        assert np.sign(float(result["coverage"].sel(level=0.8)[0]) - 0.8) == np.sign(scale - 1)
+
+
+def test_a_wrong_correlation_fails_though_every_marginal_is_right() -> None:
+    rng = np.random.default_rng(0)
+    root = np.linalg.cholesky([[1, 0.95], [0.95, 1]])
+    ranks, balls, regions = [], [], []
+    weights = np.full(DRAWS, 1 / DRAWS)
+    for _ in range(N):
+        truth = root @ rng.standard_normal(2)
+        draws = rng.standard_normal((DRAWS, 2))
+        ranks.append(rank(truth, draws, weights, rng))
+        balls.append(tarp_rank(truth, draws, weights, rng.standard_normal(2), rng))
+        regions.append(region_rank(truth, draws, weights, rng))
+    result = verdict(["a", "b"], np.array(ranks), np.array(balls), np.array(regions))
+    assert result["passes"].all()
+    assert not result["joint_passes"].sel(joint="region")
+    assert result.attrs["passes"] == 0
+
+
+def test_weighted_draws_rank_as_the_draws_they_stand_for() -> None:
+    # Draws of a wide proposal with exact weights are calibrated; without the weights they are not.
+    rng = np.random.default_rng(3)
+    with_weights, without = [], []
+    for _ in range(N):
+        truth, proposal = rng.standard_normal(1), 2.0 * rng.standard_normal((2000, 1))
+        weights = np.exp(-0.5 * proposal[:, 0] ** 2 * (1 - 1 / 4))
+        with_weights.append(rank(truth, proposal, weights / weights.sum(), rng))
+        without.append(rank(truth, proposal, np.full(2000, 1 / 2000), rng))
+    test = UniformityTest.of(N)
+    assert test.p_value(np.array(with_weights)[:, 0]) > 0.01
+    assert test.p_value(np.array(without)[:, 0]) < 0.001
+
+
+def test_coverage_of_known_ranks() -> None:
+    u = np.array([[0.1], [0.5], [0.7], [0.99]])
+    assert coverage(u, np.array([0.5, 0.9]))[0] == pytest.approx([0.5, 0.75])
+
+
+def test_a_sampler_that_returns_the_prior_is_calibrated_but_not_sharp() -> None:
+    scenario = load_scenario("north-elba-1993")
+
+    def prior_only(measurement: Measurement, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+        assert measurement.data.shape == (1, 1, 48)
+        return scenario.prior.sample(200, seed).numpy(), None
+
+    result = calibrate_sampler(scenario, prior_only, 60, seed=0)
+    assert result.attrs["passes"] == 1
+    assert result["sharpness"].values == pytest.approx(1.0, abs=0.05)
+    assert result.attrs["scenario_hash"] == scenario.hash()
+
+
+def test_a_sampler_that_knows_the_truth_too_well_fails_on_real_simulations() -> None:
+    scenario = load_scenario("north-elba-1993")
+
+    def collapsed(measurement: Measurement, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+        rng = np.random.default_rng(seed)
+        v = 0.5 * rng.standard_normal((200, 12))
+        return scenario.prior.from_normal(torch.from_numpy(v)).numpy(), None
+
+    result = calibrate_sampler(scenario, collapsed, 60, seed=0)
+    assert result.attrs["passes"] == 0
+
+
+def test_too_few_simulations_are_refused() -> None:
+    with pytest.raises(InputError, match="n: 5 simulations"):
+        calibrate_sampler(
+            load_scenario("north-elba-1993"), lambda m, s: (np.zeros((1, 12)), None), 5, seed=0
+        )
+
+
+def _gaussian(shift: float = 0.0, scale: float = 1.0):  # type: ignore[no-untyped-def]
+    """x ~ N(0, I), y = x + noise: the exact posterior, moved and scaled in the first unknown."""
+    rng = np.random.default_rng(11)
+    variance = NOISE**2 / (1 + NOISE**2)
+    move = np.array([shift, 0, 0]) * np.sqrt(variance)
+    spread = np.array([scale, 1, 1]) * np.sqrt(variance)
+    weights = np.full(DRAWS, 1 / DRAWS)
+    ranks, balls, regions = [], [], []
+    for _ in range(N):
+        truth = rng.standard_normal(DIM)
+        y = truth + NOISE * rng.standard_normal(DIM)
+        draws = y / (1 + NOISE**2) + move + spread * rng.standard_normal((DRAWS, DIM))
+        ranks.append(rank(truth, draws, weights, rng))
+        balls.append(tarp_rank(truth, draws, weights, rng.standard_normal(DIM), rng))
+        regions.append(region_rank(truth, draws, weights, rng))
+    return verdict(["a", "b", "c"], np.array(ranks), np.array(balls), np.array(regions))

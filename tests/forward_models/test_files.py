@@ -1,0 +1,236 @@
+"""Acoustics Toolbox files: what is read, what comes back after writing, what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forward_models import Environment, HalfSpace, Layer, ModelInputError
+from forward_models.files import EnvFile, read_env, read_flp, write_env
+
+SEDIMENT = """'Two layers, it''s / quoted'   ! TITLE
+ 50.0   ! FREQ (Hz)
+2       ! NMEDIA
+'NVF .' ! OPTIONS
+500, 0.0, 100.0   ! NMESH SIGMA Z(NSSP)
+   0.0 1520.0 /
+  40.0 1.5D3 0.0 1.02 /  a knot of the thermocline
+ 100.0 1490.0 /
+0 0.0 110.0
+ 100.0 1600.0 0.0 1.5 0.2 0.0
+ 110.0 1650.0 0.0 1.7 /
+'A' 0.0
+ 110.0 1800.0 0.0 2.0 /
+1400.0 1800.0   ! cLow cHigh
+10.0            ! RMAX (km)
+1               ! NSD
+36.0 /
+5
+10.0 90.0 /
+"""
+
+
+def written(tmp_path: Path, text: str, name: str = "case.env") -> Path:
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def test_everything_in_an_env_file_is_read(tmp_path: Path) -> None:
+    env = read_env(written(tmp_path, SEDIMENT))
+    e = env.environment
+    assert env.title == "Two layers, it's / quoted"
+    assert (env.frequency, env.c_low, env.c_high, env.range_max_km) == (50.0, 1400.0, 1800.0, 10.0)
+    assert env.source_depth == (36.0,)
+    assert env.receiver_depth == (10.0, 30.0, 50.0, 70.0, 90.0)
+    assert (e.interpolation, e.top, e.bottom, e.attenuation_unit) == (
+        "n2_linear",
+        "vacuum",
+        "half_space",
+        "F",
+    )
+    assert e.water_depth.tolist() == [100.0]
+    assert e.thickness.tolist() == [[40.0, 60.0, 10.0]]
+    assert e.sound_speed_top.tolist() == [[1520.0, 1500.0, 1600.0]]
+    assert e.sound_speed_bottom.tolist() == [[1500.0, 1490.0, 1650.0]]
+    # a '/' keeps the density of the knot above; the mean of two knots holds between them
+    torch.testing.assert_close(e.density, torch.tensor([[1010.0, 1020.0, 1600.0]]).double())
+    assert e.attenuation_top.tolist() == [[0.0, 0.0, 0.2]]
+    assert e.half_space_sound_speed is not None
+    assert e.half_space_sound_speed.tolist() == [1800.0]
+    assert e.half_space_attenuation is not None
+    assert e.half_space_attenuation.tolist() == [0.2]  # kept by the '/'
+
+
+@pytest.mark.parametrize(("letter", "bottom"), [("R", "rigid"), ("V", "vacuum")])
+def test_other_bottoms_and_tops(tmp_path: Path, letter: str, bottom: str) -> None:
+    text = SEDIMENT.replace("'A' 0.0\n 110.0 1800.0 0.0 2.0 /", f"'{letter}' 0.0")
+    e = read_env(written(tmp_path, text.replace("'NVF .'", "'CRQ'"))).environment
+    assert e.bottom == bottom
+    assert e.half_space_sound_speed is None
+    assert (e.top, e.attenuation_unit, e.interpolation) == ("rigid", "Q", "c_linear")
+
+
+def test_source_and_receiver_depths_may_be_absent(tmp_path: Path) -> None:
+    env = read_env(written(tmp_path, SEDIMENT[: SEDIMENT.index("1               ! NSD")]))
+    assert env.source_depth == ()
+    assert env.receiver_depth == ()
+
+
+def test_the_power_law_of_unit_m_refers_to_the_frequency_of_the_file(tmp_path: Path) -> None:
+    text = SEDIMENT.replace("'NVF .'", "'CVm'").replace("0.0, 100.0 ", "0.0, 100.0 1.8 1e9 ")
+    text = text.replace("0 0.0 110.0", "0 0.0 110.0 1.8 1e9")
+    assert read_env(written(tmp_path, text)).environment.power_law == (50.0, 1.8)
+
+
+depths = st.lists(st.integers(1, 4000), min_size=2, max_size=6, unique=True).map(sorted)
+
+
+@given(
+    depths,
+    st.data(),
+    st.sampled_from("NMFWQL"),
+    st.sampled_from(["c_linear", "n2_linear"]),
+    st.sampled_from(["half_space", "rigid", "vacuum"]),
+)
+def test_what_is_written_reads_back_the_same(
+    tmp_path_factory: pytest.TempPathFactory,
+    bottoms: list[int],
+    data: st.DataObject,
+    unit: str,
+    interpolation: str,
+    bottom: str,
+) -> None:
+    speed = st.floats(1400, 6000)
+    loss = st.floats(0, 5)
+    layers = []
+    top = 0.0
+    for z in bottoms:
+        knots = [top, 0.5 * (top + z / 10), z / 10]
+        layers.append(
+            Layer(
+                depth=knots,
+                sound_speed=[data.draw(speed) for _ in knots],
+                density=data.draw(st.floats(900, 3000)),
+                attenuation=[data.draw(loss) for _ in knots],
+            )
+        )
+        top = z / 10
+    below = HalfSpace(data.draw(speed), 2000.0, 0.3) if bottom == "half_space" else None
+    environment = Environment.from_layers(
+        layers,
+        below,
+        bottom=bottom,
+        attenuation_unit=unit,
+        interpolation=interpolation,
+    )
+    env = EnvFile("title", 75.5, environment, 0.0, 1e5, 10.0, (3.25, 7.5), (0.1, 0.2, 0.7))
+    path = tmp_path_factory.getbasetemp() / "round_trip.env"
+    write_env(env, path)
+    back = read_env(path)
+    assert replace(back, environment=environment) == env
+    for name, value in vars(environment).items():
+        got = getattr(back.environment, name)
+        if isinstance(value, torch.Tensor):
+            torch.testing.assert_close(got, value, rtol=1e-12, atol=1e-9, msg=name)
+        else:
+            assert got == value, name
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("50.0   ! FREQ", "-5 ! FREQ", "line 2: frequency: -5 must be above zero"),
+        ("50.0   ! FREQ", "fifty ! FREQ", "line 2: frequency: 'fifty' is not a number"),
+        ("'NVF .'", "'SVF .'", r"line 4: TOPOPT(1:1): 'S': cubic splines are not supported"),
+        ("'NVF .'", "'NAF .'", r"TOPOPT(2:2): 'A': half-spaces above the water are not supported"),
+        ("'NVF .'", "'NVX .'", "TOPOPT(3:3), attenuation unit: 'X' is unknown; use one of 'N'"),
+        ("'NVF .'", "'NVFT.'", "TOPOPT(4:4): 'T': Thorp volume losses are not supported"),
+        ("'NVF .'", "'NVF .B'", "TOPOPT(6:6): 'B': broadband runs (use -f HZ,HZ) are not supp"),
+        ("500, 0.0, 100.0", "500 0.5 100.0", "line 5: layer 1, SIGMA: 0.5: rough interfaces"),
+        ("500, 0.0, 100.0", "500, , 100.0", "line 5: layer 1, NMESH: nothing between two commas"),
+        ("40.0 1.5D3 0.0", "40.0 1.5D3 300", "line 7: layer 1, cS: 300: elastic media are not"),
+        ("40.0 1.5D3 0.0", "40.0 0.0 0.0", "line 7: layer 1, cP: 0 must be above zero"),
+        ("40.0 1.5D3 0.0", "40.0 -1500 0.0", "line 7: layer 1, cP: -1500 must be above zero"),
+        ("40.0 1.5D3 0.0", "40.0 NaN 0.0", "line 7: layer 1, cP: NaN must be finite"),
+        (
+            "40.0 1.5D3 0.0 1.02 /  a knot",
+            "40.0 1.5D3 ! a knot",
+            "line 7: layer 1, cS: missing; the record needs",
+        ),
+        ("  40.0 1.5D3", "  -1 1.5D3", "line 7: layer 1, z: -1 m after 0 m; depths must increase"),
+        (" 100.0 1490.0 /", " 101.0 1490.0 /", "layer 1, z: 101 m lies below the layer's end"),
+        (" 100.0 1600.0", " 99.0 1600.0", "layer 2, z: starts at 99 m but the layer above ends"),
+        ("0 0.0 110.0", "0 0.0 90.0", "layer 2, Z(NSSP): 90 m is not below the top"),
+        ("1.5 0.2 0.0", "0 0.2 0.0", "layer 2, rho: 0 must be above zero"),
+        ("1.5 0.2 0.0", "1.5 -0.2 0.0", "layer 2, alphaP: -0.2 must be zero or more"),
+        ("'A' 0.0", "'F' 0.0", "BOTOPT(1:1): 'F': reflection coefficients from a file are not"),
+        ("'A' 0.0", "'A~' 0.0", "BOTOPT(2:2): '~': bathymetry files are not supported"),
+        ("'A' 0.0", "'A 0.0", "lacks the closing quote"),
+        ("110.0 1800.0", "110.0 0", "half-space, cP: 0 must be above zero"),
+        ("1400.0 1800.0", "1400.0 1300.0", "cHigh: 1300 must be above cLow = 1400"),
+        ("1400.0 1800.0", "1495 1800.0", "cLow: 1495 is above the slowest sound speed, 1490"),
+        ("5\n10.0 90.0 /", "5\n10.0 /", "RD: 1 of 5 values before '/'"),
+        ("5\n10.0 90.0 /", "2.5\n10.0 90.0 /", "NRD: 2.5 must be a whole number, 1 or more"),
+        ("10.0 90.0 /\n", "10.0 90.0 /\n'next'\n", "end of file: more follows after the receiver"),
+        ("36.0 /\n5\n10.0 90.0 /\n", "", "SD: the file ends before it"),
+    ],
+)
+def test_bad_input_is_one_line_with_file_line_field_and_mend(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in SEDIMENT
+    with pytest.raises(ModelInputError) as caught:
+        read_env(written(tmp_path, SEDIMENT.replace(old, new)))
+    text = str(caught.value)
+    assert text.startswith("case.env: line ")
+    assert message in text
+    assert "\n" not in text
+
+
+FLP = """/,                ! TITLE
+'RA'              ! OPT 'X/R', 'C/A'
+9999              ! M  (number of modes to include)
+1                 ! NPROF
+0.0               ! RPROF(1:NPROF) (km)
+5                 ! NR
+2.0  4.0 /        ! R(1:NR)   (km)
+1                 ! NSD
+36.0 /            ! SD(1:NSD)   (m)
+3                 ! NRD
+2*2.0 2500.0      ! RD(1:NRD)   (m)
+3                 ! NRR
+0.0 /             ! RR(1:NRR)   (m)
+"""
+
+
+def test_everything_in_a_flp_file_is_read(tmp_path: Path) -> None:
+    flp = read_flp(written(tmp_path, FLP, "case.flp"))
+    assert flp.mode_limit == 9999
+    assert flp.range_km == (2.0, 2.5, 3.0, 3.5, 4.0)
+    assert flp.source_depth == (36.0,)
+    assert flp.receiver_depth == (2.0, 2.0, 2500.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("'RA'", "'XA'", r"line 2: options(1:1): 'X': line sources are not supported; use"),
+        ("'RA'", "'RA I'", r"options(4:4): 'I': incoherent modes are not supported"),
+        ("1                 ! NPROF", "2 ! NPROF", "line 4: NPROF: 2: environments that vary"),
+        ("2.0  4.0 /", "-2.0  4.0 /", "R: -2 km must be above zero"),
+        ("0.0 /             ! RR", "0.0 1.5 0.0 ! RR", "RR: 1.5: displaced receivers are not"),
+    ],
+)
+def test_what_the_field_cannot_do_is_refused_by_name(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    with pytest.raises(ModelInputError) as caught:
+        read_flp(written(tmp_path, FLP.replace(old, new), "case.flp"))
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("case.flp: line ")

@@ -1,0 +1,142 @@
+"""Models: trained, saved, read back, and refused when their files are not whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from oceaninv.errors import InputError
+from oceaninv.inference import Model, train
+from oceaninv.inference.estimator import Architecture, Estimator
+from oceaninv.inference.features import pressure_features
+from oceaninv.inference.training import noisy_pairs
+from oceaninv.measurement import Measurement
+from oceaninv.scenario import Scenario
+from oceaninv.simulation import TrainingSet, simulate
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_training_leaves_a_model_and_nothing_else(model_directory: Path) -> None:
+    assert sorted(p.name for p in model_directory.iterdir()) == ["model.json", "model.safetensors"]
+    record = json.loads((model_directory / "model.json").read_text())["training"]
+    assert record["stopped"] == "all 12 epochs done"
+    assert record["validation"] < -0.5, "half a nat beyond the prior, at the least"
+
+
+def test_saved_and_read_again_is_the_same_to_the_bit(
+    model: Model, measurement: Measurement, tmp_path: Path
+) -> None:
+    model.save(tmp_path / "copy")
+    again = Model.load(tmp_path / "copy")
+    assert again.scenario == model.scenario
+    assert again.record == model.record
+    ours, theirs = (m.sample(measurement, 500, generator()) for m in (model, again))
+    assert torch.equal(ours[0], theirs[0])
+    assert torch.equal(ours[1], theirs[1])
+
+
+def test_draws_lie_inside_the_prior_whatever_the_network(
+    scenario: Scenario, measurement: Measurement
+) -> None:
+    estimator = Estimator(Architecture.of(2, 50, scenario.training), seed=0)
+    with torch.no_grad():
+        for weight in estimator.flow.parameters():
+            weight.add_(3 * torch.randn(weight.shape, generator=generator()))
+    theta, log_q = Model(scenario, estimator, {}, "wild").sample(measurement, 5000, generator())
+    assert torch.isfinite(scenario.prior.log_prob(theta)).all()
+    assert torch.isfinite(log_q).all()
+
+
+def test_an_untrained_network_is_the_prior(scenario: Scenario, measurement: Measurement) -> None:
+    estimator = Estimator(Architecture.of(2, 50, scenario.training), seed=0)
+    theta, log_q = Model(scenario, estimator, {}, "new").sample(measurement, 5000, generator())
+    assert torch.allclose(log_q, scenario.prior.log_prob(theta), atol=1e-4)
+    assert theta[:, 0].mean() == pytest.approx(100, abs=0.5)
+
+
+def test_log_density_of_draws_integrates_to_one(model: Model, measurement: Measurement) -> None:
+    """E_q[u(theta)/q(theta)] is the volume of u, here a box inside the posterior's bulk."""
+    theta, log_q = model.sample(measurement, 40_000, generator())
+    low, high = theta.quantile(0.2, dim=0), theta.quantile(0.8, dim=0)
+    inside = ((theta > low) & (theta < high)).all(-1)
+    volume = (inside * (-log_q).exp()).mean()
+    assert volume == pytest.approx((high - low).prod().item(), rel=0.05)
+
+
+def test_snapshots_and_their_cross_spectral_matrix_are_one(
+    model: Model, measurement: Measurement
+) -> None:
+    csdm = Measurement(measurement.frequency, measurement.receiver_depth, "csdm", measurement.csdm)
+    assert torch.allclose(model.features(csdm), model.features(measurement), atol=1e-6)
+    assert torch.equal(model.features(measurement), pressure_features(measurement.data[None]))
+
+
+def test_files_that_are_not_whole_are_refused(model_directory: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "m"
+    shutil.copytree(model_directory, copy)
+    weights = copy / "model.safetensors"
+    whole = weights.read_bytes()
+
+    weights.write_bytes(whole[:-100])
+    with pytest.raises(InputError, match=r"model\.safetensors: is truncated"):
+        Model.load(copy)
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(InputError, match="weights_sha256: is not the file"):
+        Model.load(copy)
+    weights.unlink()
+    with pytest.raises(InputError, match=r"model\.safetensors: no such file"):
+        Model.load(copy)
+    (copy / "model.json").write_text("{}")
+    with pytest.raises(InputError, match=r"model\.json: is not a model of this version"):
+        Model.load(copy)
+    with pytest.raises(InputError, match="no-such-model: no such model; give a directory"):
+        Model.load("no-such-model")
+
+
+@pytest.mark.parametrize("objective", ["nll", "vina-js"])
+def test_a_killed_training_goes_on(objective: str, scenario: Scenario, tmp_path: Path) -> None:
+    small = scenario.training.model_copy(update={"epochs": 4, "n_simulations": 1000})
+    quick = scenario.model_copy(update={"training": small})
+
+    def kill(done: int, total: int, text: str) -> None:
+        if text != "simulating" and done == 2:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "killed"
+    with pytest.raises(KeyboardInterrupt):
+        train(quick, out=out, seed=2, objective=objective, progress=kill)
+    assert not (out / "model.json").exists()
+    resumed = train(quick, out=out, seed=2, objective=objective, resume=True)
+    whole = train(quick, out=tmp_path / "whole", seed=2, objective=objective)
+    ours, theirs = resumed.estimator.state_dict(), whole.estimator.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    # a finished one is read, not trained again
+    again = train(quick, out=out, seed=2, objective=objective, resume=True)
+    assert again.record == resumed.record
+
+
+def test_unfit_training_sets_are_refused(scenario: Scenario, tmp_path: Path) -> None:
+    data = tmp_path / "set.zarr"
+    simulate(scenario, 200, data, seed=0)
+    other = scenario.model_copy(update={"frequency": [40.0, 61.0]})
+    with pytest.raises(InputError, match=r"set\.zarr: scenario: was simulated for another"):
+        train(other, out=tmp_path / "m", data=data)
+    with pytest.raises(InputError, match="n_simulations: 201 asked for, 200 there"):
+        train(scenario, out=tmp_path / "m", data=data, n_simulations=201)
+    with pytest.raises(InputError, match="objective: 'mle' is unknown; choose nll"):
+        train(scenario, out=tmp_path / "m", data=data, objective="mle")
+
+    theta = scenario.prior.sample(10, 0)
+    replica = torch.ones(10, 2, 5, dtype=torch.complex64)
+    with pytest.raises(InputError, match="x: all data are the same"):
+        noisy_pairs(scenario, TrainingSet(scenario, theta, replica, 0), "x")
+    replica[3] = torch.nan
+    with pytest.raises(InputError, match="x: holds data that are not finite"):
+        noisy_pairs(scenario, TrainingSet(scenario, theta, replica, 0), "x")

@@ -1,0 +1,74 @@
+"""Predictions: batches equal loops, and padding of thickness zero changes nothing."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from forward_models import Environment, HalfSpace, Layer, pressure
+from oceaninv.scenario import load_scenario, scenario_text
+from oceaninv.scenario.predict import predict
+
+
+def test_pressure_is_that_of_the_environment_written_out() -> None:
+    scenario = load_scenario("pekeris-teaching")
+    theta = torch.tensor([[3000.0, 30.0, 100.0, 1650.0, 1.8, 0.4]], dtype=torch.float64)
+    environment = Environment.from_layers(
+        [Layer([0, 100], [1500, 1500])], HalfSpace(1650, 1800, 0.4), attenuation_unit="W"
+    )
+    expected = pressure(
+        environment,
+        scenario.frequency,
+        source_depth=[30.0],
+        receiver_depth=scenario.receiver_depth,
+        range_m=[3000.0],
+    )[:, :, 0, :, 0]
+    torch.testing.assert_close(predict(scenario, theta), expected, rtol=1e-8, atol=0)
+
+
+def test_a_batch_is_the_same_as_one_by_one() -> None:
+    scenario = load_scenario("north-elba-1993")
+    theta = scenario.prior.sample(4, 3)
+    together = predict(scenario, theta)
+    one_by_one = torch.cat([predict(scenario, row[None]) for row in theta])
+    torch.testing.assert_close(together, one_by_one, rtol=1e-9, atol=1e-15)
+
+
+def test_a_sediment_of_thickness_zero_is_no_sediment(tmp_path: Path) -> None:
+    content = yaml.safe_load(scenario_text("pekeris-teaching"))
+    content["environment"]["sediments"] = [
+        {"thickness": 0, "sound_speed": [1480, 1550], "density": 1.5, "attenuation": 0.3}
+    ]
+    path = tmp_path / "padded.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    plain, padded = load_scenario("pekeris-teaching"), load_scenario(path)
+    theta = plain.prior.sample(4, 1)
+    torch.testing.assert_close(predict(padded, theta), predict(plain, theta), rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("start", [1000.0, 3000.0])
+def test_levels_are_those_of_the_pressure_along_the_range(tmp_path: Path, start: float) -> None:
+    content = yaml.safe_load(scenario_text("pekeris-teaching"))
+    del content["unknowns"]["source_range"], content["array"]
+    content |= {
+        "data": "transmission_loss",
+        "source": {"depth": "source_depth"},
+        "receiver": {"depth": [20, 40], "range": {"start": start, "stop": 6000, "n": 3}},
+        "noise": {"sd_db": 2, "offset_sd_db": 3},
+    }
+    path = tmp_path / "level.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    scenario = load_scenario(path)
+    theta = scenario.prior.sample(2, 1)
+    level = predict(scenario, theta)
+    assert level.shape == (2, 4, 6)
+    vertical = load_scenario("pekeris-teaching")
+    ranges = torch.full((2, 1), scenario.range_m[1], dtype=torch.float64)
+    array = vertical.array
+    assert array is not None
+    at_depths = vertical.model_copy(
+        update={"array": array.model_copy(update={"depth": [20.0, 40.0]})}
+    )
+    field = predict(at_depths, torch.cat([ranges, theta], 1))
+    torch.testing.assert_close(level[:, :, [1, 4]], -20 * field.abs().log10())

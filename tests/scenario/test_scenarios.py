@@ -1,0 +1,168 @@
+"""Scenario files: the built-in ones are sound, and each mistake gets one line with its mend."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from oceaninv.errors import InputError
+from oceaninv.scenario import (
+    check_scenario,
+    list_scenarios,
+    load_scenario,
+    scenario_from_json,
+    scenario_json,
+    scenario_template,
+    scenario_text,
+)
+from oceaninv.scenario.predict import build, profile
+
+BUILTIN = {
+    "north-elba-1993": (12, 1, 48),
+    "pekeris-teaching": (6, 4, 20),
+    "swellex96-2p": (2, 7, 5),
+    "swellex96-tl": (7, 4, 1),
+    "swellex96-vla": (9, 3, 21),
+}
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_builtin_scenarios_are_sound(name: str) -> None:
+    scenario = load_scenario(name)
+    size = (scenario.prior.dim, len(scenario.frequency), len(scenario.receiver_depth))
+    assert size == BUILTIN[name]
+    assert check_scenario(name) == []
+    assert list_scenarios()[name] == scenario.title
+    assert scenario_from_json(scenario_json(scenario)) == scenario
+
+
+def test_the_template_is_a_sound_scenario(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(scenario_template())
+    assert check_scenario(path) == []
+    assert "template" not in list_scenarios()
+
+
+def test_hash_follows_the_physics_only() -> None:
+    scenario = load_scenario("swellex96-2p")
+    assert scenario.model_copy(update={"title": "other"}).hash() == scenario.hash()
+    assert scenario.model_copy(update={"frequency": [50.0]}).hash() != scenario.hash()
+
+
+def _set(*path: Any, to: Any) -> Callable[[dict[str, Any]], None]:
+    def change(content: dict[str, Any]) -> None:
+        for key in path[:-1]:
+            content = content[key]
+        content[path[-1]] = to
+
+    return change
+
+
+MISTAKES = [
+    (
+        _set("unknowns", "water_depth", "prior", to={"uniform": [236.5, 200.5]}),
+        "unknowns.water_depth.prior: lower (236.5) is above upper (200.5); swap them",
+    ),
+    (
+        _set("environment", "water", "depth", to="watter_depth"),
+        "environment.water.depth: 'watter_depth' is not an unknown",
+    ),
+    (
+        _set("unknowns", "tilt", to={"prior": {"uniform": [0, 1]}, "unit": "", "long_name": ""}),
+        "unknowns.tilt: nothing in the scenario uses it",
+    ),
+    (_set("frequencies", to=[1]), "frequencies: is not a field"),
+    (_set("frequency", to=[200, 100]), "frequency: must increase"),
+    (_set("frequency", to=100), "frequency: 100 is not a list"),
+    (_set("source", to={"range": 5}), "source.depth: is missing; add it"),
+    (_set("noise", to={"sd_db": 3}), "noise.snr_db: is missing"),
+    (_set("environment", "water", "sound_speed", to=[[5, 1500]]), "give one at the surface"),
+    (_set("environment", "bottom", to="rigid"), "give either half_space"),
+    (_set("environment", "water", "density", to=float("nan")), "must be a finite number"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), MISTAKES, ids=[m for _, m in MISTAKES])
+def test_each_mistake_gets_one_line_with_file_field_and_mend(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    content = copy.deepcopy(yaml.safe_load(scenario_text("swellex96-2p")))
+    change(content)
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError) as caught:
+        load_scenario(path)
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ")
+    assert message in line
+    assert "\n" not in line
+    assert any(message in problem for problem in check_scenario(path))
+
+
+def test_impossible_draws_from_the_prior_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    text = scenario_text("pekeris-teaching").replace("uniform: [1550, 1800]", "normal: [100, 900]")
+    path.write_text(text)
+    assert "sound_speed" in check_scenario(path)[0]
+
+
+def test_unreadable_files_get_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no such scenario file.*swellex96-2p"):
+        load_scenario("swellex-2p")
+    path = tmp_path / "mine.yaml"
+    for text in ("a: [1", "", "- 1", "\tb: 1"):
+        path.write_text(text)
+        with pytest.raises(InputError) as caught:
+            load_scenario(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_water_profile_is_cut_or_continued_at_the_water_depth() -> None:
+    scenario = load_scenario("swellex96-2p")
+    theta = torch.tensor([[205.0, 1550.0], [236.0, 1550.0]], dtype=torch.float64)
+    environment, _ = build(scenario, theta)
+    torch.testing.assert_close(environment.bottom_depth, theta[:, 0] + 823.5)
+    depth = torch.tensor([0.0, 9.0, 202.0, 230.0, 5000.0], dtype=torch.float64)
+    speed = profile(scenario, theta, depth)
+    in_water = 1488.35 + (1488.3 - 1488.35) * 2 / 16.5
+    expected = torch.tensor(
+        [
+            [1521.9, 1519.3, in_water, 1881 + (3245 - 1881) * 1.5 / 800, 5200.0],
+            [1521.9, 1519.3, in_water, 1488.3, 5200.0],
+        ],
+        dtype=torch.float64,
+    )
+    torch.testing.assert_close(speed, expected)
+    just_below = profile(scenario, theta[1:], theta[1:, 0])
+    torch.testing.assert_close(just_below, torch.tensor([[1550.0]], dtype=torch.float64))
+
+
+def test_tilt_turns_the_array_about_its_deepest_phone() -> None:
+    scenario = load_scenario("swellex96-vla")
+    theta = scenario.prior.sample(2, 0)
+    theta[:, scenario.names.index("tilt")] = torch.tensor([0.0, 3.0], dtype=torch.float64)
+    _, geometry = build(scenario, theta)
+    nominal = torch.tensor(scenario.receiver_depth, dtype=torch.float64)
+    source_range = theta[:, scenario.names.index("source_range")]
+    torch.testing.assert_close(geometry.receiver_depth[0], nominal)
+    torch.testing.assert_close(geometry.range_m[0], source_range[0].expand(21))
+    assert geometry.receiver_depth[1, -1] == nominal[-1]
+    assert geometry.range_m[1, -1] == source_range[1]
+    # The top phone leans away from the source, and the phones keep their distances.
+    assert geometry.range_m[1, 0] > source_range[1]
+    spacing = torch.hypot(geometry.receiver_depth[1].diff(), geometry.range_m[1].diff())
+    torch.testing.assert_close(spacing, nominal.diff())
+
+
+def test_first_depth_moves_the_whole_array() -> None:
+    scenario = load_scenario("north-elba-1993")
+    theta = scenario.prior.sample(3, 0)
+    _, geometry = build(scenario, theta)
+    first = theta[:, scenario.names.index("first_receiver_depth")]
+    torch.testing.assert_close(geometry.receiver_depth[:, 0], first)
+    gaps = torch.full((3, 47), -2.0, dtype=torch.float64)
+    torch.testing.assert_close(geometry.receiver_depth.diff(), gaps)

@@ -1,0 +1,167 @@
+"""Training sets: reproducible, resumable by chunk, and on a cluster the same as here."""
+
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import zarr
+
+from oceaninv.errors import InputError
+from oceaninv.scenario import Scenario, load_scenario
+from oceaninv.scenario.predict import predict
+from oceaninv.simulation import load_training_set, simulate
+
+
+@pytest.fixture(scope="module")
+def scenario() -> Scenario:
+    return load_scenario("pekeris-teaching").model_copy(update={"frequency": [50.0]})
+
+
+class Interrupted(Exception):
+    """Stands for a killed run."""
+
+
+def stop_after(draws: int) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        if done >= draws:
+            raise Interrupted
+
+    return progress
+
+
+def test_the_set_holds_draws_and_their_noise_free_data(scenario: Scenario, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    made = simulate(
+        scenario, 25, tmp_path / "s.zarr", seed=1, chunk=10, progress=lambda *a: seen.append(a)
+    )
+    assert seen == [(10, 25), (20, 25), (25, 25)]
+    assert made.parameters.shape == (25, 6)
+    assert made.replica.dtype == torch.complex64
+    expected = predict(scenario, made.parameters).to(torch.complex64)
+    torch.testing.assert_close(made.replica, expected)
+    assert len(torch.unique(made.parameters[:, 0])) == 25
+    kept = load_training_set(tmp_path / "s.zarr")
+    assert torch.equal(kept.replica, made.replica)
+    assert kept.scenario.hash() == scenario.hash()
+    assert kept.seed == 1
+
+
+def test_resumed_is_the_same_as_uninterrupted(scenario: Scenario, tmp_path: Path) -> None:
+    through = simulate(scenario, 25, tmp_path / "a.zarr", seed=1, chunk=10)
+    path = tmp_path / "b.zarr"
+    with pytest.raises(Interrupted):
+        simulate(scenario, 25, path, seed=1, chunk=10, progress=stop_after(20))
+    assert not path.exists()
+    with pytest.raises(InputError, match="unfinished run; --resume"):
+        simulate(scenario, 25, path, seed=1)
+    with pytest.raises(InputError, match="not complete"):
+        load_training_set(tmp_path / "b.zarr.partial")
+    calls: list[int] = []
+    resumed = simulate(
+        scenario, 25, path, seed=1, resume=True, progress=lambda done, _: calls.append(done)
+    )
+    assert calls == [25]
+    assert torch.equal(resumed.parameters, through.parameters)
+    assert torch.equal(resumed.replica, through.replica)
+    again = simulate(scenario, 25, path, seed=1, resume=True)
+    assert torch.equal(again.replica, through.replica)
+
+
+def test_another_set_is_not_continued(scenario: Scenario, tmp_path: Path) -> None:
+    path = tmp_path / "s.zarr"
+    simulate(scenario, 5, path, seed=1)
+    with pytest.raises(InputError, match="exists"):
+        simulate(scenario, 5, path, seed=1)
+    other = scenario.model_copy(update={"frequency": [60.0]})
+    for changed, message in (
+        ({"scenario": other, "n": 5, "seed": 1}, "scenario: holds"),
+        ({"scenario": scenario, "n": 6, "seed": 1}, "n: holds 5, not 6"),
+        ({"scenario": scenario, "n": 5, "seed": 2}, "seed: holds 1, not 2"),
+    ):
+        with pytest.raises(InputError, match=message):
+            simulate(path=path, resume=True, **changed)  # type: ignore[arg-type]
+
+
+def test_what_is_no_training_set_gets_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such training set"):
+        load_training_set(tmp_path / "no.zarr")
+    zarr.create_group(tmp_path / "other.zarr")
+    (tmp_path / "file.zarr").write_text("")
+    for name in ("other.zarr", "file.zarr"):
+        with pytest.raises(InputError, match="is not a training set"):
+            load_training_set(tmp_path / name)
+
+
+def test_draws_without_a_mode_are_drawn_again(
+    scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shallow_fails(s: Scenario, theta: torch.Tensor) -> torch.Tensor:
+        data = torch.ones(len(theta), 1, 20, dtype=torch.complex128)
+        data[theta[:, 1] < 50.0] = torch.nan
+        return data
+
+    monkeypatch.setattr("oceaninv.simulation.drawing.predict", shallow_fails)
+    made = simulate(scenario, 30, tmp_path / "s.zarr", seed=1)
+    assert (made.parameters[:, 1] >= 50.0).all()
+    assert torch.isfinite(made.replica.abs()).all()
+
+
+def test_a_prior_without_any_field_is_refused(
+    scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "oceaninv.simulation.drawing.predict",
+        lambda s, theta: torch.full((len(theta), 1, 20), torch.nan, dtype=torch.complex128),
+    )
+    with pytest.raises(InputError, match="no propagating mode"):
+        simulate(scenario, 5, tmp_path / "s.zarr", seed=1)
+
+
+def test_a_cluster_without_dask_gets_the_mend(
+    scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InputError, match=r"pip install 'oceaninv\[cluster\]'"):
+        simulate(scenario, 5, tmp_path / "s.zarr", seed=1, scheduler="tcp://x:1")
+
+
+def test_chunks_from_a_cluster_in_any_order_make_the_same_set(
+    scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Future:
+        def __init__(self, value: Any) -> None:
+            self.value = value
+
+        def result(self) -> Any:
+            return self.value
+
+    class Client:
+        def __init__(self, address: str) -> None:
+            if address != "tcp://here:1":
+                raise OSError("timed out")
+
+        def __enter__(self) -> "Client":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+        def submit(self, function: Callable[..., Any], *args: Any, pure: bool) -> Future:
+            return Future(function(*args))
+
+    def as_completed(futures: list[Future]) -> Iterator[Future]:
+        return reversed(futures)
+
+    module = types.ModuleType("distributed")
+    module.Client, module.as_completed = Client, as_completed  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "distributed", module)
+    here = simulate(scenario, 25, tmp_path / "a.zarr", seed=1, chunk=10)
+    there = simulate(scenario, 25, tmp_path / "b.zarr", seed=1, chunk=10, scheduler="tcp://here:1")
+    np.testing.assert_array_equal(there.replica, here.replica)
+    with pytest.raises(InputError, match=r"tcp://gone:1: cannot be reached \(timed out\)"):
+        simulate(scenario, 5, tmp_path / "c.zarr", seed=1, scheduler="tcp://gone:1")

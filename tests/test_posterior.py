@@ -1,0 +1,176 @@
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from oceaninv.errors import InputError
+from oceaninv.measurement import Measurement
+from oceaninv.posterior import (
+    Posterior,
+    data_hash,
+    equal_weight,
+    make_posterior,
+    read_posterior,
+    summarise,
+    write_posterior,
+)
+from oceaninv.scenario import load_scenario
+from oceaninv.scenario.predict import predict
+
+
+@pytest.fixture(scope="module", params=["pressure", "csdm", "transmission_loss"])
+def weighted(request: pytest.FixtureRequest) -> Posterior:
+    return _posterior(request.param, weighted=True)
+
+
+@pytest.fixture(scope="module")
+def chains() -> Posterior:
+    return _posterior("pressure", weighted=False)
+
+
+def test_a_posterior_comes_back_from_its_file_as_it_was(
+    weighted: Posterior, tmp_path: Path
+) -> None:
+    write_posterior(weighted, tmp_path / "p.nc")
+    back = read_posterior(tmp_path / "p.nc")
+    assert back.scenario == weighted.scenario
+    assert back.names == weighted.names
+    for field in ("samples", "log_weight", "log_likelihood", "prior_samples"):
+        assert np.array_equal(getattr(back, field), getattr(weighted, field)), field
+    assert np.array_equal(back.posterior_predictive, weighted.posterior_predictive)
+    assert np.array_equal(back.sample_stats["lp"], weighted.sample_stats["lp"])
+    assert back.attributes == weighted.attributes
+    assert torch.equal(back.observed.data, weighted.observed.data)
+    assert back.observed.kind == weighted.observed.kind
+    assert [f.name for f in tmp_path.iterdir()] == ["p.nc"]
+
+
+def test_arviz_reads_the_file_and_sees_only_the_unknowns(chains: Posterior, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        import arviz
+
+    write_posterior(chains, tmp_path / "p.nc")
+    data = arviz.from_netcdf(tmp_path / "p.nc")
+    table = arviz.summary(data)
+    assert list(table.index) == list(chains.names)
+    assert table["mean"].to_numpy() == pytest.approx(chains.samples.mean(0), rel=1e-3)
+    assert data.posterior.sizes["chain"] == 4
+    first = data.posterior[chains.names[0]]
+    assert first.attrs == {"units": "m", "long_name": "water depth"}
+    assert first.values[1] == pytest.approx(chains.samples[250:500, 0])
+
+
+def test_log_weight_stands_beside_the_unknowns_and_in_the_statistics(
+    weighted: Posterior, tmp_path: Path
+) -> None:
+    write_posterior(weighted, tmp_path / "p.nc")
+    with xr.open_datatree(tmp_path / "p.nc") as tree:
+        groups = set(tree.children)
+        beside = tree["posterior"].coords["log_weight"].values.ravel()
+        kept = tree["sample_stats/log_weight"].values.ravel()
+    assert groups == {
+        "posterior", "prior", "observed_data", "posterior_predictive", "log_likelihood",
+        "sample_stats",
+    }  # fmt: skip
+    assert np.array_equal(beside, weighted.log_weight)
+    assert np.array_equal(kept, weighted.log_weight)
+
+
+def test_a_missing_a_cut_and_a_foreign_file_are_each_told_in_one_line(
+    chains: Posterior, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"none\.nc: no such file"):
+        read_posterior(tmp_path / "none.nc")
+    write_posterior(chains, tmp_path / "p.nc")
+    content = (tmp_path / "p.nc").read_bytes()
+    for length in (0, 3, len(content) // 2, len(content) - 1000):
+        (tmp_path / "cut.nc").write_bytes(content[:length])
+        with pytest.raises(InputError, match=r"cut\.nc: cannot be read as netCDF") as caught:
+            read_posterior(tmp_path / "cut.nc")
+        assert "\n" not in str(caught.value)
+    xr.Dataset({"x": ("a", [1.0])}).to_netcdf(tmp_path / "other.nc")
+    with pytest.raises(InputError, match=r"other\.nc: oceaninv_posterior is absent"):
+        read_posterior(tmp_path / "other.nc")
+
+
+def test_a_file_that_lacks_a_group_is_refused(chains: Posterior, tmp_path: Path) -> None:
+    write_posterior(chains, tmp_path / "p.nc")
+    with xr.open_datatree(tmp_path / "p.nc") as tree:
+        part = tree.load()
+    part.filter(lambda node: node.name != "prior").to_netcdf(tmp_path / "part.nc")
+    with pytest.raises(InputError, match="prior is absent"):
+        read_posterior(tmp_path / "part.nc")
+
+
+def test_summary_and_resampling_follow_the_weights() -> None:
+    posterior = _posterior("pressure", weighted=True)
+    x = posterior.samples[:, 0]
+    heavy = replace(posterior, log_weight=np.where(x > 215.0, 0.0, -np.inf))
+    row = summarise(heavy)[0]
+    assert row.lower >= 215.0
+    assert row.median == pytest.approx(np.median(x[x > 215.0]), abs=0.1)
+    assert row.sd == pytest.approx(np.std(x[x > 215.0]), rel=1e-6)
+    drawn = equal_weight(heavy, 500, np.random.default_rng(0))
+    assert drawn.shape == (500, 2)
+    assert drawn[:, 0].min() > 215.0
+
+
+def test_the_best_draw_has_the_greatest_posterior_density(chains: Posterior) -> None:
+    theta = torch.from_numpy(chains.samples)
+    density = chains.log_likelihood + chains.scenario.prior.log_prob(theta).numpy()
+    assert np.array_equal(chains.best, chains.samples[density.argmax()])
+
+
+def test_predictions_are_those_of_draws(chains: Posterior) -> None:
+    replica = predict(chains.scenario, torch.from_numpy(chains.samples)).numpy()
+    for one in chains.posterior_predictive:
+        assert np.isclose(replica, one).all(axis=(1, 2)).any()
+
+
+def test_shapes_that_do_not_fit_are_refused(chains: Posterior) -> None:
+    with pytest.raises(ValueError, match="log_likelihood has shape"):
+        replace(chains, log_likelihood=chains.log_likelihood[:-1])
+    with pytest.raises(ValueError, match="do not divide into 3 chains"):
+        replace(chains, chains=3)
+
+
+def test_data_hash_changes_with_the_data(chains: Posterior) -> None:
+    other = replace(chains.observed, data=chains.observed.data * 1.0000001)
+    assert data_hash(other) != data_hash(chains.observed)
+
+
+def _posterior(kind: str, *, weighted: bool) -> Posterior:
+    name = "swellex96-tl" if kind == "transmission_loss" else "swellex96-2p"
+    scenario = load_scenario(name)
+    rng = np.random.default_rng(5)
+    truth = predict(scenario, scenario.prior.sample(1, 1))
+    data = truth
+    if kind == "csdm":
+        data = torch.einsum("fi,fj->fij", truth[0], truth[0].conj())
+    elif kind == "transmission_loss":
+        data = truth[0]
+    measurement = Measurement(
+        frequency=torch.tensor(scenario.frequency, dtype=torch.float64),
+        receiver_depth=torch.tensor(scenario.receiver_depth, dtype=torch.float64),
+        range_m=torch.tensor(scenario.range_m, dtype=torch.float64),
+        kind=kind,  # type: ignore[arg-type]
+        data=data,
+    )
+    n = 1000
+    return make_posterior(
+        scenario,
+        measurement,
+        scenario.prior.sample(n, 2),
+        log_likelihood=rng.standard_normal(n),
+        log_weight=rng.standard_normal(n) if weighted else None,
+        method="test",
+        seed=3,
+        chains=1 if weighted else 4,
+        n_predictive=20,
+        attributes={"log_evidence": -3.5, "model": "none"},
+    )
