@@ -1,6 +1,7 @@
 """The network of a model: summary and flow together, float32, in normal scores of the unknowns."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ class Architecture:
 
     dim: int
     features: int
+    guesses: int
     hidden: int
     depth: int
     context: int
@@ -24,11 +26,17 @@ class Architecture:
     bins: int
 
     @classmethod
-    def of(cls, dim: int, features: int, settings: Training) -> "Architecture":
-        """Shapes for `dim` unknowns and this many features, by the scenario's settings."""
+    def of(
+        cls, dim: int, features: int, settings: Training, guesses: int = 0
+    ) -> "Architecture":
+        """Shapes for `dim` unknowns and this many features, by the scenario's settings.
+
+        The last `guesses * 2 * dim` features are guesses of the posterior, see `Estimator`.
+        """
         return cls(
             dim=dim,
             features=features,
+            guesses=guesses,
             hidden=settings.hidden,
             depth=settings.depth,
             context=settings.context,
@@ -38,13 +46,32 @@ class Architecture:
         )
 
 
+class Conditions(NamedTuple):
+    """What the flow depends on, for each row of features: (n, c), (n, d) and (n, d)."""
+
+    context: Tensor
+    centre: Tensor
+    scale: Tensor
+
+    def whiten(self, v: Tensor) -> Tensor:
+        """Move v (n, d) to where the guess is a standard normal."""
+        return (v - self.centre) / self.scale
+
+
 class Estimator(nn.Module):
-    """q(v | y): the flow conditioned by the summary of the features of y.
+    """q(v | y): a guess of centre and scale, and the flow about it, conditioned by the summary.
+
+    The features may end with guesses of the posterior, (guesses, 2, d) flattened: means and
+    logarithms of standard deviations. For each unknown one of them, chosen by `standardise`,
+    whitens v before the flow, which then need only learn what the guess misses.
 
     Args:
         architecture: shapes
         seed: of the initial weights and the permutations
     """
+
+    choice: Tensor
+    widening: Tensor
 
     def __init__(self, architecture: Architecture, seed: int) -> None:
         super().__init__()
@@ -61,13 +88,53 @@ class Estimator(nn.Module):
                 bins=a.bins,
                 generator=torch.Generator().manual_seed(seed),
             )
+        self.register_buffer("choice", torch.zeros(a.dim, dtype=torch.long))
+        self.register_buffer("widening", torch.ones(a.dim))
 
-    def log_prob(self, v: Tensor, features: Tensor) -> Tensor:
-        """Log-density of q(v | y), (n,), at v (n, d) and features (n or 1, p)."""
-        return self.flow.log_prob(v, self.summary(features))
+    @torch.no_grad()
+    def standardise(self, v: Tensor, features: Tensor) -> None:
+        """Fix the scales of the features, and for each unknown the guess that is best on average.
+
+        Args:
+            v: (n, d) draws from the prior
+            features: (n, p) of their data
+        """
+        self.summary.standardise(features)
+        if not self.architecture.guesses:
+            return
+        mean, log_sd = self._guesses(features)
+        # widened to be right on average, a normal guess has E[log q] = -log sd + const
+        widening = ((v[:, None] - mean) / log_sd.exp()).square().mean(0).sqrt()
+        best = (widening.log() + log_sd.mean(0)).argmin(0)
+        self.choice.copy_(best)
+        self.widening.copy_(widening.gather(0, best[None])[0])
+
+    def condition(self, features: Tensor) -> Conditions:
+        """What the flow depends on, from features (n, p)."""
+        context = self.summary(features)
+        if not self.architecture.guesses:
+            centre = features.new_zeros(len(features), self.architecture.dim)
+            return Conditions(context, centre, torch.ones_like(centre))
+        mean, log_sd = self._guesses(features)
+        pick = self.choice.expand(len(features), 1, -1)
+        scale = log_sd.gather(1, pick)[:, 0].exp() * self.widening
+        return Conditions(context, mean.gather(1, pick)[:, 0], scale)
+
+    def log_prob(self, v: Tensor, conditions: Conditions) -> Tensor:
+        """Log-density of q(v | y), (n,), at v (n, d) and the conditions of n or 1 features."""
+        inner = self.flow.log_prob(conditions.whiten(v), conditions.context)
+        return inner - conditions.scale.log().sum(-1)
 
     def sample(
-        self, features: Tensor, generator: torch.Generator, n: int | None = None
+        self, conditions: Conditions, generator: torch.Generator, n: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """A draw for each row of features, or n for its only row: v (n, d), log q (n,)."""
-        return self.flow.sample(self.summary(features), generator, n)
+        """A draw for each row of conditions, or n for its only row: v (n, d), log q (n,)."""
+        u, log_q = self.flow.sample(conditions.context, generator, n)
+        v = conditions.centre + conditions.scale * u
+        return v, log_q - conditions.scale.log().sum(-1)
+
+    def _guesses(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and logarithms of standard deviations, (n, guesses, d) each."""
+        a = self.architecture
+        last = features[:, -a.guesses * 2 * a.dim :].view(-1, a.guesses, 2, a.dim)
+        return last[:, :, 0], last[:, :, 1]

@@ -9,6 +9,21 @@ replica w is a weighted sum of the features, so that one linear layer is a bank 
 import torch
 from torch import Tensor
 
+from oceaninv.inference.matched_field import MatchedField
+
+
+def measured_features(data: Tensor, references: MatchedField | None) -> Tensor:
+    """All that the network sees of data: their own features, then what references say, if any.
+
+    Args:
+        data: (n, K, F, R) complex pressure, or (n, F, P) levels
+
+    Returns:
+        (n, p) float32, with references ending with the guesses of `MatchedField.features`
+    """
+    own = pressure_features(data) if data.is_complex() else level_features(data)
+    return torch.cat([own, references.features(data)], -1) if references else own
+
 
 def pressure_features(data: Tensor) -> Tensor:
     """Features of complex pressure: R/tr R with R = K⁻¹ Σ_k d_k d_k†, at each tone.
@@ -28,17 +43,6 @@ def pressure_features(data: Tensor) -> Tensor:
     cross = (unit[..., rows] * unit[..., columns].conj()).mean(1)
     diagonal = (power / total).mean(1).float()
     return torch.cat([diagonal, cross.real, cross.imag], -1).flatten(1)
-
-
-def csdm_features(csdm: Tensor) -> Tensor:
-    """Features of cross-spectral matrices (n, F, R, R) complex; as `pressure_features`."""
-    receivers = csdm.shape[-1]
-    diagonal = csdm.diagonal(dim1=-2, dim2=-1).real
-    total = diagonal.sum(-1, keepdim=True)
-    rows, columns = torch.triu_indices(receivers, receivers, 1)
-    cross = csdm[..., rows, columns] / total
-    parts = [diagonal / total, cross.real, cross.imag]
-    return torch.cat([part.float() for part in parts], -1).flatten(1)
 
 
 def level_features(level: Tensor) -> Tensor:

@@ -56,6 +56,7 @@ def fit(
     objective: str = "nll",
     checkpoint: Path | None = None,
     resume: bool = False,
+    guesses: int = 0,
     fingerprint: str = "",
     max_minutes: float | None = None,
     progress: Progress | None = None,
@@ -76,6 +77,7 @@ def fit(
         objective: a name of `objectives.OBJECTIVES`
         checkpoint: file kept after every epoch; None: nothing is written
         resume: go on from the checkpoint where there is one
+        guesses: with how many guesses of the posterior the features end, see `Estimator`
         fingerprint: of the data; a checkpoint of other data or settings is refused
         max_minutes: wall-clock limit
         progress: called after each epoch
@@ -84,7 +86,7 @@ def fit(
         InputError: unknown objective, or a checkpoint of another training
         TrainingError: the loss became NaN before any epoch was finished
     """
-    loop = _Loop(draw, n, settings, seed, objective)
+    loop = _Loop(draw, n, settings, seed, objective, guesses)
     identity = {
         "settings": settings.model_dump(mode="json"),
         "seed": seed,
@@ -131,7 +133,15 @@ def fit(
 class _Loop:
     """State of a training between epochs; everything that a checkpoint must hold."""
 
-    def __init__(self, draw: Draw, n: int, settings: Training, seed: int, objective: str) -> None:
+    def __init__(
+        self,
+        draw: Draw,
+        n: int,
+        settings: Training,
+        seed: int,
+        objective: str,
+        guesses: int,
+    ) -> None:
         self.draw, self.settings, self.seed = draw, settings, seed
         order = torch.randperm(n, generator=_generator(seed, _SPLIT))
         held_out = max(1, round(settings.validation_fraction * n))
@@ -140,9 +150,9 @@ class _Loop:
 
         v, features = draw(self.train_index[:_STANDARDISE_WITH], _generator(seed, _INIT))
         self.estimator = Estimator(
-            Architecture.of(v.shape[1], features.shape[1], settings), _number(seed, _INIT)
+            Architecture.of(v.shape[1], features.shape[1], settings, guesses), _number(seed, _INIT)
         )
-        self.estimator.summary.standardise(features)
+        self.estimator.standardise(v, features)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_number(seed, _INIT, 1))
             self.objective: Objective = make_objective(objective, v.shape[1], settings)
@@ -151,6 +161,7 @@ class _Loop:
             self.estimator.parameters(),
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
+            fused=True,
         )
         critic = self.objective.critic
         self.critic_optimiser = (
@@ -191,13 +202,15 @@ class _Loop:
             _set_rate(self.optimiser, rate * (_MAP_RATE if objective.critic else 1))
             if self.critic_optimiser:
                 _set_rate(self.critic_optimiser, rate)
-            context = self.estimator.summary(features)
-            for loss in objective.critic_losses(self.estimator.flow, v, context, generator):
+            conditions = self.estimator.condition(features)
+            # divergences do not change with the coordinates: the objective sees the flow alone
+            u, context = conditions.whiten(v), conditions.context
+            for loss in objective.critic_losses(self.estimator.flow, u, context, generator):
                 assert self.critic_optimiser is not None
                 assert objective.critic is not None
                 finite &= self._step(self.critic_optimiser, loss, objective.critic)
             if map_moves and finite:
-                loss = objective.loss(self.estimator.flow, v, context)
+                loss = objective.loss(self.estimator.flow, u, context)
                 finite &= self._step(self.optimiser, loss, self.estimator)
                 losses.append(loss.item())
             if not finite:
@@ -267,7 +280,8 @@ class _Loop:
         """E[log N(v; 0, I) − log q(v | y)] over the held-out pairs."""
         self.estimator.eval()
         gains = [
-            standard_normal_log_prob(v) - self.estimator.log_prob(v, features)
+            standard_normal_log_prob(v)
+            - self.estimator.log_prob(v, self.estimator.condition(features))
             for v, features in self.validation
         ]
         return torch.cat(gains).double().mean().item()

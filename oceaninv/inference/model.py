@@ -17,14 +17,17 @@ from torch import Tensor
 from oceaninv.errors import InputError
 from oceaninv.files import whole_file
 from oceaninv.inference.checkpoint import read_tensors, write_tensors
-from oceaninv.inference.estimator import Architecture, Estimator
-from oceaninv.inference.features import csdm_features, level_features, pressure_features
+from oceaninv.inference.estimator import Architecture, Conditions, Estimator
+from oceaninv.inference.features import measured_features
 from oceaninv.inference.flow import standard_normal_log_prob
+from oceaninv.inference.matched_field import MatchedField, matched_field
 from oceaninv.measurement import Measurement, match_scenario
+from oceaninv.measurement.noise import csdm_factor
 from oceaninv.posterior import versions
 from oceaninv.scenario import Scenario, scenario_from_json
 
-SCHEMA = 1
+SCHEMA = 2
+_POINTS, _REPLICA = "references.points", "references.replica"  # names of the tensors
 _BUILTIN = files("oceaninv") / "models"
 
 
@@ -35,12 +38,14 @@ class Model:
     Attributes:
         scenario: environment, prior, array, tones and noise of the simulations.
         estimator: the network q(v | y) over normal scores v of the unknowns.
+        references: what data are compared with first, if anything.
         record: how it was trained, plain JSON values.
         name: what results call it.
     """
 
     scenario: Scenario
     estimator: Estimator
+    references: MatchedField | None
     record: Mapping[str, Any]
     name: str
 
@@ -51,19 +56,16 @@ class Model:
             InputError: not the kind of data, tones or receivers that the model was trained for.
         """
         matched = match_scenario(measurement, self.scenario)
-        make = {
-            "pressure": pressure_features,
-            "csdm": csdm_features,
-            "transmission_loss": level_features,
-        }[matched.kind]
-        return make(matched.data[None])
+        data = matched.data[None]
+        if matched.kind == "csdm":  # the columns of its factor are as good as snapshots
+            data = csdm_factor(matched.data).permute(2, 0, 1)[None]
+        return measured_features(data, self.references)
 
     def proposal(self, measurement: Measurement) -> NetworkProposal:
         """The network's distribution of v at a measurement; raises as `features`."""
         with torch.no_grad():
-            return NetworkProposal(
-                self.estimator, self.estimator.summary(self.features(measurement))
-            )
+            conditions = self.estimator.condition(self.features(measurement))
+        return NetworkProposal(self.estimator, conditions)
 
     def sample(
         self, measurement: Measurement, n: int, generator: torch.Generator
@@ -84,7 +86,11 @@ class Model:
         """Write `model.safetensors` and, last, `model.json`."""
         directory = Path(directory)
         weights = directory / "model.safetensors"
-        write_tensors(weights, self.estimator.state_dict(), {"oceaninv_model": SCHEMA})
+        tensors = self.estimator.state_dict()
+        if self.references:
+            tensors[_POINTS] = self.references.points
+            tensors[_REPLICA] = _as_real(self.references.replica)
+        write_tensors(weights, tensors, {"oceaninv_model": SCHEMA})
         content = {
             "oceaninv_model": SCHEMA,
             "name": self.name,
@@ -131,9 +137,15 @@ class Model:
                 f"{weights}: weights_sha256: is not the file that model.json was written with; "
                 "copy both files again, or train again"
             )
+        references = None
+        if _POINTS in tensors:
+            points, replica = tensors.pop(_POINTS), tensors.pop(_REPLICA)
+            if scenario.data == "pressure":
+                replica = torch.view_as_complex(replica)
+            references = matched_field(scenario, points, replica)
         estimator.load_state_dict(tensors)
         estimator.eval().requires_grad_(False)
-        return cls(scenario, estimator, record, name)
+        return cls(scenario, estimator, references, record, name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,23 +154,23 @@ class NetworkProposal:
 
     Attributes:
         estimator: the network.
-        context: summary of the measurement, (1, c).
+        conditions: of the flow at the measurement, of one row.
     """
 
     estimator: Estimator
-    context: Tensor
+    conditions: Conditions
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw n vectors of normal scores, (n, d) float64."""
         parts = [min(_BATCH, n - start) for start in range(0, n, _BATCH)]
-        draws = [self.estimator.flow.sample(self.context, generator, m)[0] for m in parts]
+        draws = [self.estimator.sample(self.conditions, generator, m)[0] for m in parts]
         return torch.cat(draws).double() if draws else torch.empty(0, self.estimator.flow.dim)
 
     @torch.no_grad()
     def log_prob(self, v: Tensor) -> Tensor:
         """Log-density (n,) float64 at v (n, d)."""
-        parts = [self.estimator.flow.log_prob(p, self.context) for p in v.float().split(_BATCH)]
+        parts = [self.estimator.log_prob(p, self.conditions) for p in v.float().split(_BATCH)]
         return torch.cat(parts).double()
 
 
@@ -184,6 +196,10 @@ def _directory(name_or_directory: str | Path) -> Path:
             f"one ({known})"
         )
     return path
+
+
+def _as_real(tensor: Tensor) -> Tensor:
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
 def _digest(path: Path) -> str:

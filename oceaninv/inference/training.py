@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from oceaninv.errors import InputError
-from oceaninv.inference.features import level_features, pressure_features
+from oceaninv.inference.features import measured_features
 from oceaninv.inference.fitting import Draw, Progress, fit
+from oceaninv.inference.matched_field import MatchedField, simulate_references
 from oceaninv.inference.model import Model
 from oceaninv.inference.objectives import OBJECTIVES
 from oceaninv.measurement import scenario_noise
@@ -46,7 +47,8 @@ def train(
             scenario says, or all of `data`.
         max_minutes: limit of the training's wall-clock time, simulations not counted.
         resume: go on from the checkpoint in `out`; a finished model is read.
-        progress: called with (done, total, text), first for simulations, then for epochs.
+        progress: called with (done, total, text), first for simulations, then for
+            references and for epochs.
 
     Returns:
         The model, as written.
@@ -87,7 +89,14 @@ def train(
                 "simulate it again"
             )
         count = n_simulations or len(training_set.parameters)
-    draw = noisy_pairs(scenario, training_set, str(data or own_data))
+    references = None
+    if scenario.training.references:
+        references = simulate_references(
+            scenario,
+            scenario.training.references,
+            lambda done, total: progress(done, total, "references") if progress else None,
+        )
+    draw = noisy_pairs(scenario, training_set, references, str(data or own_data))
     if count > len(training_set.parameters):
         raise InputError(
             f"{data}: n_simulations: {count} asked for, {len(training_set.parameters)} there; "
@@ -101,23 +110,27 @@ def train(
         objective=objective,
         checkpoint=checkpoint,
         resume=resume,
+        guesses=references.n_guesses if references else 0,
         fingerprint=f"{scenario.hash()} {training_set.seed}",
         max_minutes=max_minutes,
         progress=progress,
     )
     record = {**result.record, "simulation_seed": training_set.seed}
-    model = Model(scenario, result.estimator, record, scenario.name)
+    model = Model(scenario, result.estimator, references, record, scenario.name)
     model.save(out)
     _remove(checkpoint, own_data)
     return model
 
 
-def noisy_pairs(scenario: Scenario, training_set: TrainingSet, where: str) -> Draw:
+def noisy_pairs(
+    scenario: Scenario, training_set: TrainingSet, references: MatchedField | None, where: str
+) -> Draw:
     """Pairs (v, features) of a training set, with noise drawn at each call.
 
     Args:
         scenario: whose noise is drawn; it may differ from the training set's in the noise alone.
         training_set: parameters and noise-free data.
+        references: what the data are compared with first, if anything.
         where: what errors call it.
 
     Raises:
@@ -137,8 +150,9 @@ def noisy_pairs(scenario: Scenario, training_set: TrainingSet, where: str) -> Dr
 
     def draw(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         noisy = noise.simulate(replica[index], length[index], generator)
-        features = pressure_features(noisy) if noisy.is_complex() else level_features(noisy[:, 0])
-        return v[index], features
+        return v[index], measured_features(
+            noisy if noisy.is_complex() else noisy[:, 0], references
+        )
 
     return draw
 

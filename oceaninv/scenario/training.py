@@ -19,6 +19,9 @@ class Training(BaseModel):
     validation_draws: Count = 3  # noise draws for each held-out simulation
 
     # the network
+    # Replicas that data are compared with first: a great help where these can lie about as dense
+    # as the posterior is wide, that is with two or three unknowns; noise with many.
+    references: Annotated[int, Field(ge=0)] = 0
     hidden: Count = 256  # width of the summary network
     depth: Annotated[int, Field(ge=0)] = 3  # its residual blocks
     context: Count = 64  # numbers that it hands to the flow

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from oceaninv.inference import Model, train
+from oceaninv.inference.estimator import Architecture, Estimator
+from oceaninv.inference.features import measured_features
+from oceaninv.inference.matched_field import simulate_references
 from oceaninv.measurement import Measurement
 from oceaninv.measurement.synthetic import synthetic_measurement
 from oceaninv.scenario import Scenario, load_scenario
@@ -26,6 +29,7 @@ source: {depth: 40, range: 3000}
 array: {depth: {start: 15, stop: 85, n: 5}}
 noise: {snr_db: {uniform: [5, 20]}, correlation_length: 10}
 training:
+  references: 512
   n_simulations: 2000
   hidden: 64
   depth: 1
@@ -62,3 +66,12 @@ def model(model_directory: Path) -> Model:
 @pytest.fixture(scope="session")
 def measurement(scenario: Scenario) -> Measurement:
     return synthetic_measurement(scenario, seed=5)[0]
+
+
+@pytest.fixture(scope="session")
+def untrained(scenario: Scenario, measurement: Measurement) -> Model:
+    """A fresh network that is given no guesses of the posterior: the prior."""
+    references = simulate_references(scenario, 100)
+    p = measured_features(measurement.data[None], references).shape[1]
+    estimator = Estimator(Architecture.of(2, p, scenario.training), seed=0)
+    return Model(scenario, estimator, references, {}, "untrained")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from oceaninv.inference.features import csdm_features, level_features, pressure_features
+from oceaninv.inference.features import level_features, pressure_features
 
 
 def pressure(n: int = 6, snapshots: int = 2, tones: int = 3, receivers: int = 5) -> torch.Tensor:
@@ -39,12 +39,6 @@ def test_matched_field_processing_is_linear_in_the_features() -> None:
     weight = torch.cat([replica.abs().square(), 2 * product.real, -2 * product.imag]).float()
     features = pressure_features(data).unflatten(1, (3, -1))
     assert (features @ weight - bartlett).abs().max() < 1e-6
-
-
-def test_a_cross_spectral_matrix_has_the_features_of_its_snapshots() -> None:
-    data = pressure()
-    csdm = torch.einsum("nkfi,nkfj->nfij", data, data.conj()) / data.shape[1]
-    assert torch.allclose(csdm_features(csdm), pressure_features(data), atol=1e-6)
 
 
 def test_levels_keep_an_offset_in_one_number_by_tone() -> None:

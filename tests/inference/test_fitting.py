@@ -47,7 +47,8 @@ def check_posterior(estimator: Estimator) -> None:
     y = observe(v, generator)
     mean = y @ A @ COVARIANCE / SD**2
     sd = COVARIANCE.diagonal().sqrt()
-    draws = estimator.sample(y.repeat_interleave(2000, 0), generator)[0].view(40, 2000, 2)
+    conditions = estimator.condition(y.repeat_interleave(2000, 0))
+    draws = estimator.sample(conditions, generator)[0].view(40, 2000, 2)
     # 5 % of the prior's sd and spread: at one measurement, then on the whole
     assert ((draws.mean(1) - mean) / sd).square().mean().sqrt() < 0.12
     assert (draws.mean(1) - mean).square().mean().sqrt() < 0.05
@@ -58,9 +59,10 @@ def check_posterior(estimator: Estimator) -> None:
 
     v = torch.randn(2000, 2, generator=generator)
     y = observe(v, generator)
-    z, _ = estimator.flow(v, estimator.summary(y))
+    z, _ = estimator.flow(v, estimator.condition(y).context)
     assert 0.87 < (z.square().sum(1) < -2 * math.log(0.1)).float().mean() < 0.93
-    drawn = estimator.sample(y.repeat_interleave(150, 0), generator)[0].view(2000, 150, 2)
+    conditions = estimator.condition(y.repeat_interleave(150, 0))
+    drawn = estimator.sample(conditions, generator)[0].view(2000, 150, 2)
     rank = (drawn < v[:, None]).float().mean(1)
     covered = ((rank > 0.05) & (rank < 0.95)).float().mean(0)
     assert ((covered > 0.87) & (covered < 0.93)).all(), covered

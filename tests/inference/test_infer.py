@@ -10,7 +10,6 @@ import torch
 
 from oceaninv.errors import InputError
 from oceaninv.inference import Model, infer
-from oceaninv.inference.estimator import Architecture, Estimator
 from oceaninv.inference.reweighting import InferenceError
 from oceaninv.likelihood import log_likelihood
 from oceaninv.measurement import Measurement
@@ -33,12 +32,10 @@ def on_grid(scenario: Scenario, measurement: Measurement) -> tuple[np.ndarray, n
 
 @pytest.mark.parametrize("trained", [True, False])
 def test_reweighted_posterior_is_that_of_a_dense_grid(
-    trained: bool, model: Model, scenario: Scenario, measurement: Measurement, on_grid
+    trained: bool, model: Model, untrained: Model, measurement: Measurement, on_grid
 ) -> None:
-    if not trained:
-        estimator = Estimator(Architecture.of(2, 50, scenario.training), seed=0)
-        model = Model(scenario, estimator, {}, "untrained")
-    posterior = infer(measurement, model=model, seed=3, samples=4000, effective_samples=3000)
+    proposal = model if trained else untrained
+    posterior = infer(measurement, model=proposal, seed=3, samples=4000, effective_samples=3000)
     mean, sd, evidence = on_grid
     found = posterior.weights @ posterior.samples
     spread = np.sqrt(posterior.weights @ (posterior.samples - found) ** 2)
@@ -55,13 +52,11 @@ def test_reweighted_posterior_is_that_of_a_dense_grid(
 
 
 def test_trained_network_is_the_better_proposal(
-    model: Model, scenario: Scenario, measurement: Measurement
+    model: Model, untrained: Model, measurement: Measurement
 ) -> None:
-    untrained = Estimator(Architecture.of(2, 50, scenario.training), seed=0)
-    prior = Model(scenario, untrained, {}, "untrained")
     efficiency = [
         infer(measurement, model=m, max_seconds=0.0).attributes["network_efficiency"]
-        for m in (model, prior)
+        for m in (model, untrained)
     ]
     assert efficiency[0] > 0.2
     assert efficiency[0] > 1.5 * efficiency[1]

@@ -12,7 +12,8 @@ import torch
 from oceaninv.errors import InputError
 from oceaninv.inference import Model, train
 from oceaninv.inference.estimator import Architecture, Estimator
-from oceaninv.inference.features import pressure_features
+from oceaninv.inference.features import measured_features
+from oceaninv.inference.matched_field import simulate_references
 from oceaninv.inference.training import noisy_pairs
 from oceaninv.measurement import Measurement
 from oceaninv.scenario import Scenario
@@ -45,18 +46,23 @@ def test_saved_and_read_again_is_the_same_to_the_bit(
 def test_draws_lie_inside_the_prior_whatever_the_network(
     scenario: Scenario, measurement: Measurement
 ) -> None:
-    estimator = Estimator(Architecture.of(2, 50, scenario.training), seed=0)
+    references = simulate_references(scenario, 100)
+    p = measured_features(measurement.data[None], references).shape[1]
+    shapes = Architecture.of(2, p, scenario.training, references.n_guesses)
+    estimator = Estimator(shapes, seed=0)
     with torch.no_grad():
         for weight in estimator.flow.parameters():
             weight.add_(3 * torch.randn(weight.shape, generator=generator()))
-    theta, log_q = Model(scenario, estimator, {}, "wild").sample(measurement, 5000, generator())
+    theta, log_q = Model(scenario, estimator, references, {}, "wild").sample(
+        measurement, 5000, generator()
+    )
     assert torch.isfinite(scenario.prior.log_prob(theta)).all()
     assert torch.isfinite(log_q).all()
 
 
-def test_an_untrained_network_is_the_prior(scenario: Scenario, measurement: Measurement) -> None:
-    estimator = Estimator(Architecture.of(2, 50, scenario.training), seed=0)
-    theta, log_q = Model(scenario, estimator, {}, "new").sample(measurement, 5000, generator())
+def test_an_untrained_network_is_the_prior(untrained: Model, measurement: Measurement) -> None:
+    theta, log_q = untrained.sample(measurement, 5000, generator())
+    scenario = untrained.scenario
     assert torch.allclose(log_q, scenario.prior.log_prob(theta), atol=1e-4)
     assert theta[:, 0].mean() == pytest.approx(100, abs=0.5)
 
@@ -75,7 +81,9 @@ def test_snapshots_and_their_cross_spectral_matrix_are_one(
 ) -> None:
     csdm = Measurement(measurement.frequency, measurement.receiver_depth, "csdm", measurement.csdm)
     assert torch.allclose(model.features(csdm), model.features(measurement), atol=1e-6)
-    assert torch.equal(model.features(measurement), pressure_features(measurement.data[None]))
+    assert torch.equal(
+        model.features(measurement), measured_features(measurement.data[None], model.references)
+    )
 
 
 def test_files_that_are_not_whole_are_refused(model_directory: Path, tmp_path: Path) -> None:
@@ -135,8 +143,9 @@ def test_unfit_training_sets_are_refused(scenario: Scenario, tmp_path: Path) -> 
 
     theta = scenario.prior.sample(10, 0)
     replica = torch.ones(10, 2, 5, dtype=torch.complex64)
+    references = simulate_references(scenario, 100)
     with pytest.raises(InputError, match="x: all data are the same"):
-        noisy_pairs(scenario, TrainingSet(scenario, theta, replica, 0), "x")
+        noisy_pairs(scenario, TrainingSet(scenario, theta, replica, 0), references, "x")
     replica[3] = torch.nan
     with pytest.raises(InputError, match="x: holds data that are not finite"):
-        noisy_pairs(scenario, TrainingSet(scenario, theta, replica, 0), "x")
+        noisy_pairs(scenario, TrainingSet(scenario, theta, replica, 0), references, "x")
