@@ -26,9 +26,7 @@ class Architecture:
     bins: int
 
     @classmethod
-    def of(
-        cls, dim: int, features: int, settings: Training, guesses: int = 0
-    ) -> "Architecture":
+    def of(cls, dim: int, features: int, settings: Training, guesses: int = 0) -> "Architecture":
         """Shapes for `dim` unknowns and this many features, by the scenario's settings.
 
         The last `guesses * 2 * dim` features are guesses of the posterior, see `Estimator`.

@@ -150,9 +150,7 @@ def noisy_pairs(
 
     def draw(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         noisy = noise.simulate(replica[index], length[index], generator)
-        return v[index], measured_features(
-            noisy if noisy.is_complex() else noisy[:, 0], references
-        )
+        return v[index], measured_features(noisy if noisy.is_complex() else noisy[:, 0], references)
 
     return draw
 
