@@ -1,7 +1,7 @@
 """How close is the shipped network to the exact posterior of swellex96-2p?
 
 The exact one is a dense grid over both unknowns: the likelihood is computed at the centre of every
-coarse cell, and once more on a fine grid in all cells that lie, or have a neighbour, within 25
+coarse cell, and once more on a fine grid in all cells that lie, or have a neighbour, within 12
 nats of the best. For held-out measurements drawn from the scenario, a classifier (C2ST: 0.5
 cannot be told apart, 1 apart) compares it with the raw network and with the re-weighted draws.
 
@@ -31,7 +31,7 @@ from oceaninv.scenario.predict import predict
 NAME = "swellex96-2p"
 CELLS = (180, 60)  # 0.2 m by 1 m/s
 REFINED = (6, 4)  # parts of a cell: 0.03 m by 0.25 m/s, a third of a narrow posterior's sd
-DEPTH = 25.0  # nats
+DEPTH = 12.0  # nats
 SEED = 20_000  # far from the seeds of training
 
 
