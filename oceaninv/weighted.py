@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+_FEWEST_IN_TAIL = 25
 
 
 def normalised_weights(log_weight: Array | None, n: int) -> Array:
@@ -20,6 +21,30 @@ def effective_size(log_weight: Array) -> float:
     r"""Effective sample size of weighted draws, $(\sum w)^2 / \sum w^2$ (Kish)."""
     weights = normalised_weights(log_weight, len(log_weight))
     return float(1.0 / np.sum(weights**2))
+
+
+def pareto_k(log_weight: Array) -> float:
+    r"""Shape $\hat k$ of the tail of importance weights, nan where there are too few.
+
+    A generalised Pareto distribution is fitted to the largest $\min(n/5, 3\sqrt{n})$ weights
+    above the one below them. Beyond 0.7 a mean over the draws settles too slowly to be trusted,
+    whatever the effective sample size seems to be.
+
+    Source: A. Vehtari, D. Simpson, A. Gelman, Y. Yao and J. Gabry, Pareto smoothed importance
+    sampling, J. Mach. Learn. Res. 25(72), 1 (2024).
+    """
+    n = len(log_weight)
+    size = int(min(n / 5, 3 * np.sqrt(n)))
+    if size < _FEWEST_IN_TAIL:
+        return float("nan")
+    tail = np.sort(normalised_weights(log_weight, n))[-size - 1 :]
+    excess = tail[1:] - tail[0]
+    if excess[-1] <= 0:
+        return float("-inf")  # all alike: no tail
+    # imported here: only re-weighting needs it, and every command imports this module
+    from scipy.stats import genpareto
+
+    return float(genpareto.fit(excess / excess.mean(), floc=0)[0])
 
 
 def resample(

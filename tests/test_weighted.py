@@ -3,7 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oceaninv.weighted import effective_size, normalised_weights, resample, weighted_quantile
+from oceaninv.weighted import (
+    effective_size,
+    normalised_weights,
+    pareto_k,
+    resample,
+    weighted_quantile,
+)
 
 
 def test_weights_ignore_a_constant_and_survive_large_logarithms() -> None:
@@ -40,3 +46,18 @@ def test_weighted_quantiles_agree_with_those_of_repeated_values() -> None:
     q = np.array([0.05, 0.5, 0.95])
     ours = weighted_quantile(x, count / count.sum(), q)
     assert ours == pytest.approx(np.quantile(np.repeat(x, count), q), abs=0.01)
+
+
+@pytest.mark.parametrize("shape", [0.2, 0.5, 0.9])
+def test_the_tail_of_weights_with_a_known_tail_is_found(shape: float) -> None:
+    """w = U^-k has a Pareto tail of shape k."""
+    rng = np.random.default_rng(1)
+    found = [pareto_k(-shape * np.log(rng.random(20_000))) for _ in range(20)]
+    assert np.mean(found) == pytest.approx(shape, abs=0.07)
+
+
+def test_weights_that_are_bounded_have_no_tail() -> None:
+    rng = np.random.default_rng(2)
+    assert pareto_k(np.log(rng.uniform(0.5, 1.0, 5000))) < 0
+    assert pareto_k(np.zeros(5000)) == -np.inf
+    assert np.isnan(pareto_k(np.zeros(100)))

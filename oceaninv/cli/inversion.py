@@ -260,6 +260,7 @@ def _print_results(posterior: Posterior, path: Path) -> None:
         say(
             f"sample efficiency {float(attributes['sample_efficiency']):.1%}, "
             f"effective draws {float(attributes['effective_sample_size']):.0f}, "
+            f"Pareto k {float(attributes['pareto_k']):.2f}, "
             f"log evidence {float(attributes['log_evidence']):.2f} "
             f"± {float(attributes['log_evidence_error']):.2f}"
         )

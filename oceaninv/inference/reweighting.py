@@ -15,11 +15,13 @@ from oceaninv.inference.model import Model, list_models
 from oceaninv.likelihood import log_likelihood
 from oceaninv.measurement import Measurement, read_measurement
 from oceaninv.posterior import Posterior, make_posterior
+from oceaninv.weighted import pareto_k
 
 Progress = Callable[[int, int, str], None]
 
 LOW_EFFICIENCY = 0.01
 FEW_DRAWS = 200
+HEAVY_TAIL = 0.7
 
 
 class InferenceError(RuntimeError):
@@ -57,7 +59,7 @@ def infer(
 
     Returns:
         Posterior with attributes `sample_efficiency`, `effective_sample_size`, `log_evidence`,
-        `log_evidence_error`, `network_efficiency` (of the network alone), `n_draws`,
+        `log_evidence_error`, `network_efficiency` (of the network alone), `pareto_k`, `n_draws`,
         `n_likelihoods`, `model`, and `warning` where the result is not to be relied on. With
         `raw` there are no weights and the log-likelihood is NaN.
 
@@ -120,6 +122,7 @@ def infer(
         "log_evidence": draws.log_evidence,
         "log_evidence_error": draws.log_evidence_error,
         "network_efficiency": draws.proposal_efficiency,
+        "pareto_k": pareto_k(draws.log_weight.numpy()),
         "n_draws": len(draws.v),
         "n_likelihoods": draws.n_likelihoods,
         "n_fits": draws.n_fits,
@@ -129,6 +132,11 @@ def infer(
             f"Only {size:.0f} effective draws out of {len(draws.v)} "
             f"({draws.sample_efficiency:.2%}): the posterior and its evidence are rough, and "
             "parts of it may be missing; confirm it by mcmc."
+        )
+    elif float(attributes["pareto_k"]) > HEAVY_TAIL:
+        attributes["warning"] = (
+            f"A few draws carry most of the weight (Pareto k {attributes['pareto_k']:.2f}, above "
+            f"{HEAVY_TAIL}): what the network rarely proposes may be missing; confirm it by mcmc."
         )
     kept, log_weight = thin(draws.log_weight, samples, generator)
     return make_posterior(

@@ -223,11 +223,14 @@ def _quality(posteriors: list[Posterior], names: list[str]) -> Table:
                 f"{len(p.samples)}",
                 _number(size, ".0f"),
                 _number(of.get("sample_efficiency"), ".1%"),
+                _number(of.get("pareto_k"), ".2f"),
                 _number(of.get("rhat"), ".3f"),
                 _with_error(of.get("log_evidence"), of.get("log_evidence_error")),
             )
         )
-    header = ("Posterior", "Draws", "Effective draws", "Efficiency", "R-hat", "Log evidence")
+    header = (
+        "Posterior", "Draws", "Effective draws", "Efficiency", "Pareto k", "R-hat", "Log evidence"
+    )  # fmt: skip
     return Table("", header, rows)
 
 
