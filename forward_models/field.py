@@ -173,23 +173,25 @@ def sum_modes(
     """
     n_frequency = pressure.shape[1]
     for b in range(pressure.shape[0]):
+        # Pairs at one distance share exp(ikr): they are neighbours in the order of distance.
+        order = np.argsort(distance[b])
         for f in range(n_frequency):
             start, stop = first[b * n_frequency + f], first[b * n_frequency + f + 1]
             if start == stop:
                 pressure[b, f, :] = complex(math.nan, math.nan)
                 continue
-            for p in range(distance.shape[1]):
-                r = distance[b, p]
+            travelled = np.empty(stop - start, np.complex128)
+            r = -1.0
+            for p in order:
+                if distance[b, p] != r:
+                    r = distance[b, p]
+                    for m in range(start, stop):
+                        travelled[m - start] = np.exp(1j * k[m] * r) / np.sqrt(k[m] * r)
                 total = 0j
                 for m in range(start, stop):
-                    total += (
-                        phi[m, source[p]]
-                        * phi[m, receiver[p]]
-                        * np.exp(1j * k[m] * r)
-                        / np.sqrt(k[m])
-                    )
-                # i √(2π/r) exp(-iπ/4) = √(2π/r) √i
-                pressure[b, f, p] = total * math.sqrt(2.0 * math.pi / r) * _ROOT_I
+                    total += phi[m, source[p]] * phi[m, receiver[p]] * travelled[m - start]
+                # i √2π exp(-iπ/4) = √2π √i
+                pressure[b, f, p] = total * math.sqrt(2.0 * math.pi) * _ROOT_I
 
 
 def _require(

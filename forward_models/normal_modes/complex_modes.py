@@ -10,7 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from forward_models.normal_modes.items import Items, Lanes, drift_of, wronskian_of
+from forward_models.normal_modes.items import (
+    Items,
+    Lanes,
+    drift_of,
+    wronskian_of,
+)
 from forward_models.normal_modes.wronskian import ALONG_LOSS
 
 # A corrector that moves the prediction by more than this share of the distance to the neighbouring
@@ -18,39 +23,40 @@ from forward_models.normal_modes.wronskian import ALONG_LOSS
 _CORRECTION_LIMIT = 0.1
 # A root that attenuation moves by more than this share of that distance is followed in steps.
 _SHIFT_LIMIT = 0.3
-_MARCH = 4
-_DOUBT = 0.35
+# The doubtful ones go again in more steps, and again in ever smaller ones.
+_MARCHES = (4, 12)
+_DOUBT = 0.3
 _NEWTON_LIMIT = 12
 _SHORTEST_STEP = 1e-5
-# Relative size of a last Newton move: the error left is its square.
-_EXACT = 1e-8
+# A last Newton move in shares of the distance to the neighbouring root: the error left is about its
+# square. On the way a root need only be told from its neighbours.
+_EXACT = 3e-6
+_ON_THE_WAY = 1e-2
 
 
-def complex_modes(items: Items, lanes: Lanes, real_x: np.ndarray) -> np.ndarray:
-    """Complex x of every mode of ``real_x``, in the same order."""
-    zero, one = np.zeros(real_x.size), np.ones(real_x.size)
-    spacing = _neighbour_distance(lanes, real_x)
-    value, slope = wronskian_of(items, lanes, real_x + 0j, zero)
-    drift = -wronskian_of(items, lanes, real_x + 0j, zero, ALONG_LOSS)[1] / slope
-    start = real_x - value / slope
+def complex_modes(items: Items, lanes: Lanes, start: np.ndarray, drift: np.ndarray) -> np.ndarray:
+    """Complex x of every mode, in the order of ``start``.
+
+    ``start`` is x of the lossless guide, ``drift`` its derivative with the share of the loss.
+    """
+    one = np.ones(start.size)
+    spacing = _neighbour_distance(lanes, start.real)
     hard = np.abs(drift) > _SHIFT_LIMIT * spacing
     x = start + drift
     easy = np.flatnonzero(~hard)
-    x[easy], converged = newton(items, lanes[easy], x[easy], one[easy], _EXACT * np.abs(x[easy]))
+    x[easy], converged = newton(items, lanes[easy], x[easy], one[easy], _EXACT * spacing[easy])
     moved = np.abs(x[easy] - start[easy] - drift[easy])
     hard[easy] = ~converged | (moved > _CORRECTION_LIMIT * spacing[easy])
-    h = np.flatnonzero(hard)
-    x[h], doubtful = _march(items, lanes[h], start[h], drift[h], spacing[h])
-    hard[h] = doubtful
+    for steps in _MARCHES:
+        h = np.flatnonzero(hard)
+        x[h], hard[h] = _march(items, lanes[h], start[h], drift[h], spacing[h], steps)
     hard |= _duplicates(lanes, x, spacing)
-    largest = 0.25
-    for _ in range(2):
+    for largest in (0.1, 0.02):
         if not hard.any():
             break
         h = np.flatnonzero(hard)
         x[h] = _follow(items, lanes[h], start[h], drift[h], spacing[h], largest)
         hard = _duplicates(lanes, x, spacing)
-        largest *= 0.2
     return x
 
 
@@ -78,27 +84,43 @@ def newton(
 
 
 def _march(
-    items: Items, lanes: Lanes, start: np.ndarray, drift: np.ndarray, spacing: np.ndarray
+    items: Items,
+    lanes: Lanes,
+    start: np.ndarray,
+    drift: np.ndarray,
+    spacing: np.ndarray,
+    steps: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(x, doubtful): roots carried to full attenuation in a few equal steps, all lanes together.
+    """(x, doubtful): roots carried to full attenuation in equal steps, all lanes together.
 
-    Each step is predicted with the drift and its last change; doubtful is a root that did not
-    converge or whose prediction was once off by much of the distance to its neighbour.
+    Each step is predicted by the cubic through the last roots, the first ones by the drift at the
+    start; doubtful is a root that did not converge or whose prediction was once off by much of the
+    distance to its neighbour.
     """
-    x, before = start.copy(), drift
-    doubtful = np.zeros(x.size, bool)
-    length = 1.0 / _MARCH
-    for step in range(1, _MARCH + 1):
-        guess = x + length * (1.5 * drift - 0.5 * before)
-        at = np.full(x.size, step * length)
-        last = step == _MARCH
-        tolerance = _EXACT * np.abs(guess) if last else 1e-2 * spacing
-        x, converged = newton(items, lanes, guess, at, tolerance)
+    doubtful = np.zeros(start.size, bool)
+    length = 1.0 / steps
+    # The root one step before the start that a parabola, in the end a cubic, would have had.
+    path = [start - length * drift, start]
+    for step in range(1, steps + 1):
+        guess = _extrapolated(path[-4:])
+        tolerance = (_EXACT if step == steps else _ON_THE_WAY) * spacing
+        x, converged = newton(items, lanes, guess, np.full(start.size, step * length), tolerance)
         doubtful |= ~converged | (np.abs(x - guess) > _DOUBT * spacing)
-        if not last:
-            before = drift
-            drift = drift_of(items, lanes, x, at, ALONG_LOSS)
-    return x, doubtful
+        path.append(x)
+        if step == 1:
+            path[0] = x - 2.0 * length * drift
+        elif step == 2:
+            path[0] = (6.0 * path[2] - path[3] - 3.0 * start - 6.0 * length * drift) / 2.0
+    return path[-1], doubtful
+
+
+def _extrapolated(x: list[np.ndarray]) -> np.ndarray:
+    """The next of equidistant values by the polynomial through all of them."""
+    if len(x) == 2:
+        return 2.0 * x[1] - x[0]
+    if len(x) == 3:
+        return 3.0 * (x[2] - x[1]) + x[0]
+    return 4.0 * (x[3] + x[1]) - 6.0 * x[2] - x[0]
 
 
 def _follow(
@@ -123,8 +145,7 @@ def _follow(
         length[active] = np.where(stuck, 1.0, np.minimum(length[active], 1.0 - done[active]))
         at = np.minimum(done[active] + length[active], 1.0)
         guess = x[active] + drift[active] * (at - done[active])
-        # On the way a root need only be told from its neighbours; at the end it is polished.
-        tolerance = np.where(at < 1.0, 1e-3 * spacing[active], _EXACT * np.abs(guess))
+        tolerance = np.where(at < 1.0, 0.1 * _ON_THE_WAY, _EXACT) * spacing[active]
         new, converged = newton(items, lanes[active], guess, at, tolerance)
         good = converged & (np.abs(new - guess) <= _CORRECTION_LIMIT * spacing[active])
         good |= stuck

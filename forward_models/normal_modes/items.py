@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from forward_models.normal_modes.lossless import lossless
 from forward_models.normal_modes.phase import phase
 from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE, Q0I
 from forward_models.normal_modes.wronskian import ALONG_X, wronskian
@@ -29,6 +30,8 @@ class Items:
     kind: np.ndarray
     q_bottom: np.ndarray
     rho_bottom: np.ndarray
+    piece: np.ndarray
+    edges: np.ndarray
 
     def perturbed(self) -> Items:
         """The same with KRAKEN's real problem at the half-space, for first-order loss."""
@@ -76,6 +79,25 @@ def phase_of(items: Items, lanes: Lanes, x: np.ndarray) -> tuple[np.ndarray, np.
         items.steps,
         items.first,
         items.axis,
+        items.x_min,
+        items.top,
+        items.kind,
+        items.q_bottom,
+        items.rho_bottom,
+    )
+
+
+def lossless_of(
+    items: Items, lanes: Lanes, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(W, ∂W/∂x, Im ∂W/∂loss) of the lossless guide."""
+    if len(lanes) == 0:
+        return np.empty(0), np.empty(0), np.empty(0)
+    return lossless(
+        np.ascontiguousarray(x),
+        *lanes.blocks(),
+        items.steps,
+        items.first,
         items.top,
         items.kind,
         items.q_bottom,
@@ -87,8 +109,23 @@ def wronskian_of(
     items: Items, lanes: Lanes, x: np.ndarray, loss: np.ndarray, direction: int = ALONG_X
 ) -> tuple[np.ndarray, np.ndarray]:
     """(W, ∂W) of each lane; see :func:`forward_models.normal_modes.wronskian.wronskian`."""
+    return _wronskian(items, lanes, x, loss, direction)[:2]
+
+
+def drift_of(
+    items: Items, lanes: Lanes, x: np.ndarray, loss: np.ndarray, direction: int
+) -> np.ndarray:
+    """dx/d(direction) of each root: -∂W/∂direction / ∂W/∂x, exact at a root."""
+    _, change, scale = _wronskian(items, lanes, x, loss, direction)
+    _, slope, unit = _wronskian(items, lanes, x, loss, ALONG_X)
+    return -change / slope * np.exp(scale - unit)
+
+
+def _wronskian(
+    items: Items, lanes: Lanes, x: np.ndarray, loss: np.ndarray, direction: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if len(lanes) == 0:
-        return np.empty(0, np.complex128), np.empty(0, np.complex128)
+        return np.empty(0, np.complex128), np.empty(0, np.complex128), np.empty(0)
     return wronskian(
         np.ascontiguousarray(x),
         np.ascontiguousarray(loss),
@@ -101,11 +138,3 @@ def wronskian_of(
         items.q_bottom,
         items.rho_bottom,
     )
-
-
-def drift_of(
-    items: Items, lanes: Lanes, x: np.ndarray, loss: np.ndarray, direction: int
-) -> np.ndarray:
-    """dx/d(direction) of each root: -∂W/∂direction / ∂W/∂x, exact at a root."""
-    change = wronskian_of(items, lanes, x, loss, direction)[1]
-    return -change / wronskian_of(items, lanes, x, loss)[1]

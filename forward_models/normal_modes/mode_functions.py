@@ -22,19 +22,26 @@ from forward_models.normal_modes.steps import (
     V1R,
     V2I,
     V2R,
+    VECTOR,
 )
 from forward_models.normal_modes.wronskian import (
     ALONG_X,
     LOG_SCALE,
+    LOSS,
     N_ROWS,
+    PHI,
+    PHR,
+    PSI,
+    PSR,
+    XI,
+    XR,
     half_space_decay,
-    shoot,
-    start_shots,
+    shots,
     unpack,
 )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def mode_functions(
     x: Any,
     loss: Any,
@@ -54,42 +61,59 @@ def mode_functions(
     ``depth`` is (items, D) m, in any order; blocks as for :func:`wronskian`.
     """
     result = np.zeros((x.size, depth.shape[1]), np.complex128)
+    above, below = np.empty((N_ROWS, VECTOR)), np.empty((N_ROWS, VECTOR))
+    amplitude = np.empty((2, VECTOR), np.complex128)
+    phi = np.empty(VECTOR, np.complex128)
     for block in range(block_item.size):
         item, node = block_item[block], block_node[block]
-        a, b = block_first[block], block_first[block + 1]
         stack = steps[first[item] : first[item + 1]]
         at_node, step_of, slot = _locate(depth[item], stack)
-        above, below = start_shots(
-            x[a:b], loss[a:b], top, kind[item], q_bottom[item], rho_bottom[item], ALONG_X
-        )
-        kept = np.zeros((slot.max() + 1, N_ROWS, above.shape[1]))
-        shoot(stack, 0, node, ALONG_X, above, slot, kept)
-        shoot(stack, stack.shape[0], node, ALONG_X, below, slot, kept)
-        for m in range(b - a):
-            scale_above, scale_below = _amplitudes(above, below, m, stack, node)
+        kept = np.zeros((slot.max() + 1, N_ROWS, VECTOR))
+        for a in range(block_first[block], block_first[block + 1], VECTOR):
+            b = min(a + VECTOR, block_first[block + 1])
+            upper, lower = shots(
+                x[a:b],
+                loss[a:b],
+                ALONG_X,
+                stack,
+                node,
+                top,
+                kind[item],
+                q_bottom[item],
+                rho_bottom[item],
+                above,
+                below,
+                slot,
+                kept,
+            )
+            for m in range(VECTOR):
+                amplitude[0, m], amplitude[1, m] = _amplitudes(above, below, m, stack, node)
             for d in range(depth.shape[1]):
                 j = step_of[d]
+                if j < upper or (j >= lower and lower < stack.shape[0]):
+                    continue  # nothing of the modes is left there
+                side, end = (0, above) if j < node else (1, below)
                 state = kept[slot[j]]
-                if j < node:
-                    amplitude = scale_above * math.exp(state[LOG_SCALE, m] - above[LOG_SCALE, m])
-                else:
-                    amplitude = scale_below * math.exp(state[LOG_SCALE, m] - below[LOG_SCALE, m])
-                phi, psi, _, _ = unpack(state, m)
                 offset = depth[item, d] - at_node[j]
                 if j < stack.shape[0]:
-                    at = _within_step(x[a + m], loss[a + m], stack, j, offset, phi, psi)
+                    within_step(stack[j], offset, state, phi)
                 elif kind[item] == HALF_SPACE or kind[item] == PERTURBED_HALF_SPACE:
-                    gamma, _ = half_space_decay(
-                        x[a + m], loss[a + m], q_bottom[item], kind[item], ALONG_X
-                    )
-                    at = phi * cmath.exp(-gamma * offset)
+                    for m in range(VECTOR):
+                        at = complex(state[XR, m], state[XI, m])
+                        gamma, _ = half_space_decay(
+                            at, state[LOSS, m], q_bottom[item], kind[item], ALONG_X
+                        )
+                        phi[m] = unpack(state, m)[0] * cmath.exp(-gamma * offset)
                 else:
-                    at = 0j
-                result[a + m, d] = amplitude * at
+                    for m in range(VECTOR):  # on a rigid bottom, not in it
+                        phi[m] = unpack(state, m)[0] if offset < 1e-6 else 0j
+                for m in range(b - a):
+                    scale = math.exp(state[LOG_SCALE, m] - end[LOG_SCALE, m])
+                    result[a + m, d] = amplitude[side, m] * scale * phi[m]
     return result
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _locate(depth: Any, steps: Any) -> Any:
     """(node depths, step of each depth, slot of each node that a depth hangs on or -1).
 
@@ -112,7 +136,7 @@ def _locate(depth: Any, steps: Any) -> Any:
     return at_node, step_of, slot
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _amplitudes(above: Any, below: Any, lane: int, steps: Any, node: int) -> Any:
     """Factors that join the two shots at the match node and give the mode unit norm."""
     f, g, df, dg = unpack(above, lane)
@@ -126,24 +150,36 @@ def _amplitudes(above: Any, below: Any, lane: int, steps: Any, node: int) -> Any
     return amplitude, amplitude * join
 
 
-@njit(cache=True, nogil=True)
-def _within_step(
-    x: complex, loss: float, steps: Any, j: int, offset: float, phi: complex, psi: complex
-) -> complex:
-    """φ at ``offset`` below the top of step j, from the moments of k² over that part of it."""
-    h = math.sqrt(steps[j, H2])
+@njit(
+    "void(f8[::1], f8, f8[:, ::1], c16[::1])",
+    cache=True,
+    nogil=True,
+    fastmath={"contract", "nsz", "arcp", "reassoc"},
+)
+def within_step(step: Any, offset: float, state: Any, phi: Any) -> None:
+    """Fills φ of all lanes at ``offset`` below the top of a step from the states at its top.
+
+    The moments of k² over that part of the step follow from those of the whole.
+    """
+    h = step[THICKNESS]
     a = min(offset / h, 1.0)
     b = a - 1.0
     # u' in [-1, 1] over the part: U = a u' + b; Legendre moments of q₀ + q₁ U + q₂ P₂(U) over it.
-    q0 = complex(steps[j, Q0R], loss * steps[j, Q0I])
-    q1 = complex(steps[j, V1R], loss * steps[j, V1I]) / steps[j, H2]
-    q2 = -complex(steps[j, V2R], loss * steps[j, V2I]) / steps[j, H2]
-    q0 += q1 * b + q2 * (1.5 * (b * b + a * a / 3.0) - 0.5)
-    q1, q2 = q1 * a + 3.0 * q2 * a * b, q2 * a * a
+    to_q0 = 1.5 * (b * b + a * a / 3.0) - 0.5
     h2 = (a * h) ** 2
-    v1, v2 = h2 * q1, -h2 * q2
-    w = v1 * v1 / 24.0
-    xi, eta0, eta1, eta2, eta3, _ = complex_eta_functions(h2 * (x - q0))
-    p11 = xi + 0.5 * v1 * eta1 - w * eta2
-    p12 = (eta0 - 0.5 * v2 * eta2 - w * eta3) * a * steps[j, HRHO]
-    return p11 * phi + p12 * psi
+    q1r, q1i = step[V1R] / step[H2], step[V1I] / step[H2]
+    q2r, q2i = -step[V2R] / step[H2], -step[V2I] / step[H2]
+    q0r, q0i = step[Q0R] + q1r * b + q2r * to_q0, step[Q0I] + q1i * b + q2i * to_q0
+    v1r, v1i = h2 * a * (q1r + 3.0 * q2r * b), h2 * a * (q1i + 3.0 * q2i * b)
+    v2r, v2i = -h2 * a * a * q2r, -h2 * a * a * q2i
+    hrho = a * step[HRHO]
+    for m in range(phi.size):
+        e = state[LOSS, m]
+        z = complex(h2 * (state[XR, m] - q0r), h2 * (state[XI, m] - e * q0i))
+        v1, v2 = complex(v1r, e * v1i), complex(v2r, e * v2i)
+        w = v1 * v1 * (1.0 / 24.0)
+        xi_, eta0, eta1, eta2, eta3, _ = complex_eta_functions(z)
+        p11 = xi_ + 0.5 * v1 * eta1 - w * eta2
+        p12 = (eta0 - 0.5 * v2 * eta2 - w * eta3) * hrho
+        at = p11 * complex(state[PHR, m], state[PHI, m])
+        phi[m] = at + p12 * complex(state[PSR, m], state[PSI, m])

@@ -24,12 +24,113 @@ from forward_models.normal_modes.steps import (
     PERTURBED_HALF_SPACE,
     Q0R,
     RIGID,
+    THICKNESS,
     V1R,
     V2R,
+    VECTOR,
+    reach,
 )
 
 _FAST = {"contract", "nsz", "arcp", "reassoc"}
 _RESCALE_EVERY = 8
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def phase(
+    x: Any,
+    block_item: Any,
+    block_first: Any,
+    steps: Any,
+    first: Any,
+    axis: Any,
+    x_min: Any,
+    top: int,
+    kind: Any,
+    q_bottom: Any,
+    rho_bottom: Any,
+) -> Any:
+    """(Θ, dΘ/dx) at each x; Θ = nπ at the mode of n interior zeros.
+
+    Lanes block_first[i] to block_first[i + 1] belong to item block_item[i].
+    """
+    theta, slope = np.empty(x.size), np.empty(x.size)
+    lanes, zeros = np.empty(VECTOR), np.empty(VECTOR)
+    above, below = np.empty((4, VECTOR)), np.empty((4, VECTOR))
+    for block in range(block_item.size):
+        item = block_item[block]
+        stack = steps[first[item] : first[item + 1]]
+        match = axis[item]
+        # Any fixed positive scale gives the same roots; this one makes Θ nearly linear in phase.
+        scale = math.sqrt(max(stack[match, Q0R] - x_min[item], 1e-12) * stack[match, H2])
+        scale *= stack[match, INV_HRHO]
+        for a in range(block_first[block], block_first[block + 1], VECTOR):
+            b = min(a + VECTOR, block_first[block + 1])
+            for m in range(VECTOR):
+                lanes[m] = x[min(a + m, b - 1)]
+            upper, lower = reach(stack, lanes.min(), match)
+            zeros[:] = 0.0
+            _start(
+                lanes,
+                stack,
+                upper,
+                lower,
+                top,
+                kind[item],
+                q_bottom[item],
+                rho_bottom[item],
+                above,
+                below,
+            )
+            _shoot(lanes, stack, upper, match, above, zeros)
+            _shoot(lanes, stack, lower, match, below, zeros)
+            for m in range(b - a):
+                t1, d1 = _angle(above[:, m], scale)
+                t2, d2 = _angle(below[:, m], scale)
+                theta[a + m] = math.pi * zeros[m] + t1 - t2
+                slope[a + m] = d1 - d2
+    return theta, slope
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _start(
+    x: Any,
+    stack: Any,
+    upper: int,
+    lower: int,
+    top: int,
+    kind: int,
+    q_bottom: complex,
+    rho_bottom: float,
+    above: Any,
+    below: Any,
+) -> None:
+    """Fills the states at the nodes ``upper`` and ``lower``."""
+    above[:], below[:] = 0.0, 0.0
+    if upper > 0:
+        _decaying(x, stack[upper, Q0R] + 0j, stack[upper, HRHO] / stack[upper, THICKNESS], above)
+        above[1] *= -1.0
+        above[3] *= -1.0
+    else:
+        above[0 if top == RIGID else 1, :] = 1.0
+    if lower < stack.shape[0]:
+        j = lower - 1
+        _decaying(x, stack[j, Q0R] + 0j, stack[j, HRHO] / stack[j, THICKNESS], below)
+    elif kind == PERTURBED_HALF_SPACE:
+        _decaying(x, q_bottom, rho_bottom, below)
+    elif kind == HALF_SPACE:
+        _decaying(x, q_bottom.real + 0j, rho_bottom, below)
+    else:
+        below[0 if kind == RIGID else 1, :] = 1.0 if kind == RIGID else -1.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _decaying(x: Any, q: complex, rho: float, state: Any) -> None:
+    """The state of solutions that decay downwards in a medium of constant k²."""
+    state[0, :] = 1.0
+    for m in range(x.size):
+        gamma = cmath.sqrt(x[m] - q + 1e-200)
+        state[1, m] = -gamma.real / rho
+        state[3, m] = -0.5 * (1.0 / gamma).real / rho
 
 
 @njit(
@@ -78,59 +179,7 @@ def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any, zeros: Any) ->
                 dpsi[m] *= scale
 
 
-@njit(cache=True, nogil=True)
-def phase(
-    x: Any,
-    block_item: Any,
-    block_first: Any,
-    steps: Any,
-    first: Any,
-    axis: Any,
-    top: int,
-    kind: Any,
-    q_bottom: Any,
-    rho_bottom: Any,
-) -> Any:
-    """(Θ, dΘ/dx) at each x; Θ = nπ at the mode of n interior zeros.
-
-    Lanes block_first[i] to block_first[i + 1] belong to item block_item[i].
-    """
-    theta, slope = np.empty(x.size), np.empty(x.size)
-    for block in range(block_item.size):
-        item = block_item[block]
-        a, b = block_first[block], block_first[block + 1]
-        lanes, n = x[a:b], b - a
-        stack = steps[first[item] : first[item + 1]]
-        match = axis[item]
-        above, below, zeros = np.zeros((4, n)), np.zeros((4, n)), np.zeros(n)
-        above[0 if top == RIGID else 1, :] = 1.0
-        if kind[item] == HALF_SPACE or kind[item] == PERTURBED_HALF_SPACE:
-            below[0, :] = 1.0
-            q = q_bottom[item]
-            if kind[item] == HALF_SPACE:
-                q = complex(q.real, 0.0)
-            for m in range(n):
-                gamma = cmath.sqrt(lanes[m] - q + 1e-200)
-                below[1, m] = -gamma.real / rho_bottom[item]
-                below[3, m] = -0.5 * (1.0 / gamma).real / rho_bottom[item]
-        elif kind[item] == RIGID:
-            below[0, :] = 1.0
-        else:
-            below[1, :] = -1.0
-        _shoot(lanes, stack, 0, match, above, zeros)
-        _shoot(lanes, stack, stack.shape[0], match, below, zeros)
-        # Any fixed positive scale gives the same roots; this one makes Θ nearly linear in phase.
-        scale = math.sqrt(max(stack[match, Q0R] - lanes.min(), 1e-12) * stack[match, H2])
-        scale *= stack[match, INV_HRHO]
-        for m in range(n):
-            t1, d1 = _angle(above[:, m], scale)
-            t2, d2 = _angle(below[:, m], scale)
-            theta[a + m] = math.pi * zeros[m] + t1 - t2
-            slope[a + m] = d1 - d2
-    return theta, slope
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _angle(state: Any, scale: float) -> Any:
     """(θ, dθ/dx) in [0, π] with φ scaled against ψ."""
     sign = -1.0 if state[0] < 0.0 else 1.0

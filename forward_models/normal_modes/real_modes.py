@@ -25,13 +25,14 @@ def real_modes(items: Items, counts: np.ndarray) -> tuple[Lanes, np.ndarray]:
     """(lanes, x): x = k² of every member, largest first within an item.
 
     Brackets from a table of the phase are narrowed by Newton's method, with bisection where it
-    would leave them, to 1e-9 of the mean distance of the roots; the complex stage polishes.
+    would leave them, until a move is 1e-5 of the mean distance of the roots: the error left is its
+    square.
     """
     item = np.repeat(np.arange(len(items)), counts)
     lanes = Lanes(item, items.axis[item])
     order = _ranks(counts)
     x, low, high = _brackets(items, counts, lanes, order)
-    tolerance = (1e-9 * (items.x_max - items.x_min) / np.maximum(counts, 1))[item]
+    tolerance = (1e-5 * (items.x_max - items.x_min) / np.maximum(counts, 1))[item]
     active = np.arange(x.size)
     for _ in range(_BISECTIONS):
         theta, slope = phase_of(items, lanes[active], x[active])

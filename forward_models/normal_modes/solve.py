@@ -19,10 +19,10 @@ from forward_models.normal_modes.batch import (
     make_problem,
 )
 from forward_models.normal_modes.complex_modes import complex_modes
-from forward_models.normal_modes.items import Items, Lanes, drift_of
+from forward_models.normal_modes.items import Items, Lanes, drift_of, lossless_of
 from forward_models.normal_modes.mode_functions import mode_functions
 from forward_models.normal_modes.real_modes import choose_nodes, count_modes, real_modes
-from forward_models.normal_modes.wronskian import ALONG_FREQUENCY, ALONG_LOSS
+from forward_models.normal_modes.wronskian import ALONG_FREQUENCY
 
 Attenuation = Literal["exact", "perturbative"]
 
@@ -154,14 +154,15 @@ def solve_chunk(
     order = np.lexsort((-real_x, lanes.node, lanes.item))
     lanes, x = lanes[order], real_x[order] + 0j
     loss = np.full(x.size, 1.0 if exact else 0.0)
-    lossy = items.lossy()[lanes.item]
+    value, slope, change = lossless_of(items, lanes, x.real)
+    x -= value / slope
+    drift = -1j * change / slope
     if exact:
-        x[lossy] = complex_modes(items, lanes[lossy], x[lossy].real)
+        lossy = items.lossy()[lanes.item]
+        x[lossy] = complex_modes(items, lanes[lossy], x[lossy], drift[lossy])
         k = np.sqrt(x)
     else:
-        shift = np.zeros_like(x)
-        shift[lossy] = drift_of(items, lanes[lossy], x[lossy], loss[lossy], ALONG_LOSS)
-        k = np.sqrt(x + shift)
+        k = np.sqrt(x + drift)
     phi = _mode_functions(items, lanes, x, loss, np.repeat(depth, problem.omega.size, axis=0))
     order = np.lexsort((-k.real, lanes.item))
     group_speed = None

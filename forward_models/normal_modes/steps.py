@@ -1,8 +1,9 @@
-"""From a profile to the steps of the propagator: how many, and the moments of k² over each.
+"""From a profile to the steps of the propagator: where they end, and the moments of k² over each.
 
 A step is a row of a float64 table whose columns are named below. Steps follow the vertical phase,
-not the wavelength: about two to a vertical cycle of the steepest mode, and one for a segment that
-is thin against it.
+not the wavelength: about two to a vertical cycle of the steepest mode. A segment is cut into
+several, finer where the phase runs faster; segments that are thin against the phase and nearly in
+line share one, so that the knots of a dense cast cost nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from forward_models.normal_modes.propagator import PHASE_LIMIT
-
 # Columns of the table of steps.
 H2, HRHO, INV_HRHO, Q0R, Q0I, V1R, V1I, V2R, V2I, THICKNESS = range(10)
 N_COLUMNS = 10
@@ -23,11 +22,17 @@ N_COLUMNS = 10
 # its vertical wavenumber bounds the real problem, the imaginary part is part of the perturbation.
 HALF_SPACE, RIGID, VACUUM, PERTURBED_HALF_SPACE = 0, 1, 2, 3
 
+# Vertical phase of a step, rad. Below π a step holds at most one zero of a mode; where modes decay
+# the power series of the propagator, of positive terms there, reaches further.
+PHASE_LIMIT = 2.7
+DECAY_LIMIT = 3.8
 # Limits on the moments |v₁| and |v₁v₂| of a step: the neglected terms are 2e-5 v₁³ and 6e-3 v₁v₂ of
-# the state, so that either adds about 2e-8.
-GRADIENT_LIMIT = 0.1
-CURVATURE_LIMIT = 3e-6
-# The profile is cut where the least bound mode has decayed by exp(-TAIL): its square is 4e-18.
+# the state, so that either adds about 1e-7.
+GRADIENT_LIMIT = 0.2
+CURVATURE_LIMIT = 2e-5
+# Limit on what the moments v₃ and v₄, neglected, add to the state in a step of several segments.
+MERGING_LIMIT = 1e-7
+# A shot starts where its mode has decayed by exp(-TAIL): the square is 4e-18.
 TAIL = 20.0
 
 _GAUSS_U = np.array(
@@ -37,6 +42,12 @@ _GAUSS_W = np.array(
     [0.2369268850561891, 0.4786286704993665, 0.5688888888888889, 0.4786286704993665]
     + [0.2369268850561891]
 )
+# Lanes that a kernel carries at once; on a shorter vector the compiler uses several.
+VECTOR = 8
+
+_SAMPLES = 9  # of the phase's rate along a segment
+_SHORT = 8.0  # largest phase, rad, of a segment whose rate is sampled once
+_PROBES = 12  # trial modes that tell how steeply anything that matters decays at a depth
 
 
 @njit(cache=True, nogil=True)
@@ -47,51 +58,6 @@ def k_squared(omega: float, c_top: complex, c_bottom: complex, tau: float, n2: b
         return top + (bottom - top) * tau
     c = c_top + (c_bottom - c_top) * tau
     return (omega / c) ** 2
-
-
-@njit(cache=True, nogil=True)
-def _largest_k_squared(omega: float, thickness: Any, c_top: Any, c_bottom: Any) -> float:
-    """The largest Re k² of the stack: no trapped mode has a larger x."""
-    largest = 0.0
-    for s in range(thickness.size):
-        if thickness[s] > 0.0:
-            top = ((omega / c_top[s]) ** 2).real
-            bottom = ((omega / c_bottom[s]) ** 2).real
-            largest = max(largest, top, bottom)
-    return largest
-
-
-@njit(cache=True, nogil=True)
-def _count_steps(
-    omega: float,
-    thickness: Any,
-    c_top: Any,
-    c_bottom: Any,
-    n2: bool,
-    x_min: float,
-    x_max: float,
-    counts: Any,
-) -> int:
-    """Fills the steps of each segment; returns the last segment where a mode oscillates."""
-    last_oscillating = -1
-    for s in range(thickness.size):
-        counts[s] = 0
-        if thickness[s] <= 0.0:
-            continue
-        top = (omega / c_top[s]) ** 2
-        bottom = (omega / c_bottom[s]) ** 2
-        high, low = max(top.real, bottom.real), min(top.real, bottom.real)
-        steepest = max(high - x_min, x_max - low) + max(abs(top.imag), abs(bottom.imag))
-        phase = thickness[s] * math.sqrt(steepest) / PHASE_LIMIT
-        middle = k_squared(omega, c_top[s], c_bottom[s], 0.5, n2)
-        v1 = 0.5 * thickness[s] ** 2 * abs(bottom - top)
-        v2 = thickness[s] ** 2 * abs(top + bottom - 2.0 * middle) / 3.0
-        gradient = (v1 / GRADIENT_LIMIT) ** (1.0 / 3.0)
-        curvature = (v1 * v2 / CURVATURE_LIMIT) ** (1.0 / 7.0)
-        counts[s] = max(1, math.ceil(max(phase, gradient, curvature)))
-        if high > x_min:
-            last_oscillating = s if bottom.real > x_min else s - 1
-    return last_oscillating
 
 
 @njit(cache=True, nogil=True)
@@ -120,17 +86,19 @@ def build_steps(
 
     Returns:
         steps (n, N_COLUMNS) of all items in turn, first (B·F + 1,) their bounds, x_min, x_max,
-        axis (the step of largest mean k²), kind, q_bottom, rho_bottom (B·F,) each. Where the
-        deepest part of a profile matters to no mode it is cut, and the item closes with a
-        half-space of the k² and density found there.
+        axis (the step of largest mean k²), kind, q_bottom, rho_bottom (B·F,) each, and the pieces
+        of segments that the steps are made of: (step, segment) and (from, to) as fractions of the
+        segment. Where the deepest part of a profile matters to no mode it is cut, and the item
+        closes with a half-space of the k² and density found there.
     """
     n_items = thickness.shape[0] * omega.size
     n_segments = thickness.shape[1]
-    counts = np.empty((n_items, n_segments), np.int64)
     last = np.empty(n_items, np.int64)
+    rate = np.empty((n_items, n_segments, _SAMPLES))
     x_min, x_max = np.empty(n_items), np.empty(n_items)
     q_bottom, rho_bottom = np.zeros(n_items, np.complex128), np.ones(n_items)
     kind = np.full(n_items, bottom)
+    size = 0
     for item in range(n_items):
         b, f = item // omega.size, item % omega.size
         x_min[item] = (omega[f] / c_high) ** 2
@@ -138,7 +106,7 @@ def build_steps(
             q_bottom[item], rho_bottom[item] = (omega[f] / c_half[f, b]) ** 2, rho_half[b]
             x_min[item] = max(x_min[item], q_bottom[item].real)
         x_max[item] = _largest_k_squared(omega[f], thickness[b], c_top[f, b], c_bottom[f, b])
-        last[item] = _count_steps(
+        last[item] = _phase_rates(
             omega[f],
             thickness[b],
             c_top[f, b],
@@ -146,72 +114,259 @@ def build_steps(
             n2,
             x_min[item],
             max(x_max[item], x_min[item]),
-            counts[item],
+            rate[item],
         )
-    steps = np.empty((counts.sum(), N_COLUMNS))
+        for s in range(n_segments):
+            size += _step_count(rate[item, s])
+    steps = np.empty((size, N_COLUMNS))
+    piece, edges = np.empty((size, 2), np.int64), np.empty((size, 2))
     first = np.zeros(n_items + 1, np.int64)
     axis = np.zeros(n_items, np.int64)
-    row = 0
+    row, used = 0, 0
+    ends = np.empty(size + 1)
     for item in range(n_items):
         b, f = item // omega.size, item % omega.size
-        decay = 0.0
-        largest = -1.0
+        decay, opened, before = 0.0, used, -1
         for s in range(n_segments):
-            for i in range(counts[item, s]):
-                h = thickness[b, s] / counts[item, s]
-                q0 = _fill_step(
-                    steps[row],
-                    omega[f],
-                    c_top[f, b, s],
-                    c_bottom[f, b, s],
-                    i,
-                    counts[item, s],
-                    n2,
-                    h,
-                    rho[b, s],
-                )
-                if q0.real > largest:
-                    largest = q0.real
-                    axis[item] = row - first[item]
-                row += 1
+            count = _step_count(rate[item, s])
+            _step_ends(rate[item, s], count, ends)
+            for i in range(count):
+                piece[used, 1], edges[used, 0], edges[used, 1] = s, ends[i], ends[i + 1]
+                used += 1
+                joined = False
+                if before >= 0 and count == 1 and rho[b, s] == rho[b, before]:
+                    # Does the segment fit into the step before?
+                    total = _moments(
+                        piece[opened:used, 1],
+                        edges[opened:used],
+                        omega[f],
+                        thickness[b],
+                        c_top[f, b],
+                        c_bottom[f, b],
+                        n2,
+                    )
+                    joined = _mergeable(total, x_min[item], x_max[item])
+                if not joined:
+                    opened = used - 1
+                    total = _moments(
+                        piece[opened:used, 1],
+                        edges[opened:used],
+                        omega[f],
+                        thickness[b],
+                        c_top[f, b],
+                        c_bottom[f, b],
+                        n2,
+                    )
+                    row += 1
+                before = s if count == 1 else -1
+                piece[used - 1, 0] = row - 1
+                _fill_step(steps[row - 1], total, rho[b, s])
+                q0 = total[1].real
                 decay = (
-                    decay + h * math.sqrt(x_min[item] - q0.real) if q0.real < x_min[item] else 0.0
+                    decay + total[0].real * math.sqrt(x_min[item] - q0) if q0 < x_min[item] else 0.0
                 )
                 if s > last[item] and decay > TAIL:
                     kind[item] = HALF_SPACE
-                    q_bottom[item], rho_bottom[item] = q0, rho[b, s]
+                    q_bottom[item], rho_bottom[item] = total[1], rho[b, s]
                     break
             if s > last[item] and decay > TAIL:
                 break
         first[item + 1] = row
-    return steps[:row].copy(), first, x_min, x_max, axis, kind, q_bottom, rho_bottom
+        # In isovelocity water the first of many equals, whatever their rounding.
+        for j in range(first[item], row):
+            if steps[j, Q0R] > steps[first[item] + axis[item], Q0R] * (1.0 + 1e-12):
+                axis[item] = j - first[item]
+    return (
+        steps[:row].copy(),
+        first,
+        x_min,
+        x_max,
+        axis,
+        kind,
+        q_bottom,
+        rho_bottom,
+        piece[:used].copy(),
+        edges[:used].copy(),
+    )
 
 
 @njit(cache=True, nogil=True)
-def _fill_step(
-    step: Any,
+def _largest_k_squared(omega: float, thickness: Any, c_top: Any, c_bottom: Any) -> float:
+    """The largest Re k² of the stack: no trapped mode has a larger x."""
+    largest = 0.0
+    for s in range(thickness.size):
+        if thickness[s] > 0.0:
+            top = ((omega / c_top[s]) ** 2).real
+            bottom = ((omega / c_bottom[s]) ** 2).real
+            largest = max(largest, top, bottom)
+    return largest
+
+
+@njit(cache=True, nogil=True)
+def _phase_rates(
     omega: float,
-    c_top: complex,
-    c_bottom: complex,
-    i: int,
-    count: int,
+    thickness: Any,
+    c_top: Any,
+    c_bottom: Any,
     n2: bool,
-    h: float,
-    rho: float,
-) -> complex:
-    """Writes step ``i`` of ``count`` of a segment; returns the mean of k² over it."""
-    q0, q1, q2 = 0j, 0j, 0j
-    for g in range(_GAUSS_U.size):
-        u = _GAUSS_U[g]
-        q = k_squared(omega, c_top, c_bottom, (i + 0.5 + 0.5 * u) / count, n2)
-        q0 += 0.5 * _GAUSS_W[g] * q
-        q1 += 1.5 * _GAUSS_W[g] * u * q
-        q2 += 2.5 * _GAUSS_W[g] * (1.5 * u * u - 0.5) * q
+    x_min: float,
+    x_max: float,
+    rate: Any,
+) -> int:
+    """Fills (segment, sample) steps per segment; returns the last segment where a mode oscillates.
+
+    Probes between x_min and x_max decay from their turning depths on the way down; the steepest
+    of those that have not died tells how fast anything that matters decays at a depth.
+    """
+    decay = np.zeros(_PROBES)
+    last_oscillating = -1
+    for s in range(thickness.size):
+        rate[s, :] = 0.0
+        h = thickness[s]
+        if h <= 0.0:
+            continue
+        top, bottom = (omega / c_top[s]) ** 2, (omega / c_bottom[s]) ** 2
+        middle = k_squared(omega, c_top[s], c_bottom[s], 0.5, n2)
+        if max(top.real, bottom.real) > x_min:
+            last_oscillating = s if bottom.real > x_min else s - 1
+        v1 = 0.5 * h**2 * abs(bottom - top)
+        v2 = h**2 * abs(top + bottom - 2.0 * middle) / 3.0
+        least = max(
+            (v1 / GRADIENT_LIMIT) ** (1.0 / 3.0), (v1 * v2 / CURVATURE_LIMIT) ** (1.0 / 7.0)
+        )
+        # A segment of few steps is sampled at its middle alone.
+        highest, lowest = max(top.real, bottom.real), min(top.real, bottom.real)
+        short = h**2 * max(highest - x_min, x_max - lowest) < _SHORT**2
+        samples = 1 if short else _SAMPLES
+        for i in range(samples):
+            q = middle
+            if not short:
+                q = k_squared(omega, c_top[s], c_bottom[s], i / (_SAMPLES - 1.0), n2)
+            steepest = 0.0
+            for n in range(_PROBES):
+                x = x_min + (x_max - x_min) * n / (_PROBES - 1.0)
+                if x <= q.real:
+                    decay[n] = 0.0
+                elif decay[n] < TAIL:
+                    steepest = x - q.real
+                    decay[n] += h / samples * math.sqrt(steepest)
+            rate[s, i] = max(
+                least,
+                h * math.sqrt(max(q.real - x_min, 0.0) + abs(q.imag)) / PHASE_LIMIT,
+                h * math.sqrt(steepest + abs(q.imag)) / DECAY_LIMIT,
+            )
+        if short:
+            rate[s, 1:] = rate[s, 0]
+    return last_oscillating
+
+
+@njit(cache=True, nogil=True)
+def _step_count(rate: Any) -> int:
+    """Steps of a segment: the trapezoidal integral of its rate, rounded up; none if padding."""
+    return math.ceil((rate.sum() - 0.5 * (rate[0] + rate[-1])) / (rate.size - 1))
+
+
+@njit(cache=True, nogil=True)
+def _step_ends(rate: Any, count: int, ends: Any) -> None:
+    """Fills ends[: count + 1], fractions of a segment that share its rate evenly."""
+    ends[0], ends[count] = 0.0, 1.0
+    if count < 2:
+        return
+    width = 1.0 / (rate.size - 1)
+    share = (rate.sum() - 0.5 * (rate[0] + rate[-1])) * width / count
+    reached, j = 0.0, 0
+    for i in range(1, count):
+        while j < rate.size - 2 and reached + 0.5 * (rate[j] + rate[j + 1]) * width < i * share:
+            reached += 0.5 * (rate[j] + rate[j + 1]) * width
+            j += 1
+        # a t + (b - a) t²/2 = what is missing, t the fraction of the interval between samples
+        a, slope = rate[j], rate[j + 1] - rate[j]
+        missing = (i * share - reached) / width
+        root = math.sqrt(max(a * a + 2.0 * slope * missing, 0.0))
+        ends[i] = width * (j + min(2.0 * missing / (a + root), 1.0))
+
+
+@njit(cache=True, nogil=True)
+def _moments(
+    segments: Any, edges: Any, omega: float, thickness: Any, c_top: Any, c_bottom: Any, n2: bool
+) -> Any:
+    """(6,) complex: thickness of a step made of pieces and the Legendre moments q₀ … q₄ of k²."""
+    total = np.zeros(6, np.complex128)
+    height = 0.0
+    for p in range(segments.size):
+        height += thickness[segments[p]] * (edges[p, 1] - edges[p, 0])
+    total[0] = height
+    above = 0.0
+    for p in range(segments.size):
+        s = segments[p]
+        width = edges[p, 1] - edges[p, 0]
+        part = thickness[s] * width / height
+        for g in range(_GAUSS_U.size):
+            within = 0.5 + 0.5 * _GAUSS_U[g]
+            q = k_squared(omega, c_top[s], c_bottom[s], edges[p, 0] + within * width, n2)
+            u = 2.0 * (above + within * part) - 1.0
+            q *= 0.5 * _GAUSS_W[g] * part
+            u2 = u * u
+            total[1] += q
+            total[2] += 3.0 * u * q
+            total[3] += 2.5 * (3.0 * u2 - 1.0) * q
+            total[4] += 3.5 * u * (5.0 * u2 - 3.0) * q
+            total[5] += 1.125 * ((35.0 * u2 - 30.0) * u2 + 3.0) * q
+        above += part
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _mergeable(moments: Any, x_min: float, x_max: float) -> bool:
+    """Whether one step of these moments is as good as those that it would replace."""
+    h2 = moments[0].real ** 2
+    q0 = moments[1]
+    phase2 = h2 * max(q0.real - x_min + abs(q0.imag), 0.0)
+    decay2 = h2 * max(x_max - q0.real + abs(q0.imag), 0.0)
+    if phase2 > PHASE_LIMIT**2 or decay2 > DECAY_LIMIT**2:
+        return False
+    v1, v2 = h2 * abs(moments[2]), h2 * abs(moments[3])
+    v3, v4 = h2 * abs(moments[4]), h2 * abs(moments[5])
+    # The leading terms that the propagator leaves out: ±v₃ Zη₃/2 in P₁₁ and P₂₂, v₄ Zη₄/2 in P₁₂.
+    neglected = max(phase2, 1.0) * (v3 / 210.0 + v4 / 1890.0)
+    return neglected < MERGING_LIMIT and v1 < GRADIENT_LIMIT and v1 * v2 < CURVATURE_LIMIT
+
+
+@njit(cache=True, nogil=True)
+def _fill_step(step: Any, moments: Any, rho: float) -> None:
+    h = moments[0].real
     step[H2] = h * h
     step[HRHO] = h * rho
     step[INV_HRHO] = 1.0 / (h * rho)
-    step[Q0R], step[Q0I] = q0.real, q0.imag
-    step[V1R], step[V1I] = h * h * q1.real, h * h * q1.imag
-    step[V2R], step[V2I] = -h * h * q2.real, -h * h * q2.imag
+    step[Q0R], step[Q0I] = moments[1].real, moments[1].imag
+    step[V1R], step[V1I] = h * h * moments[2].real, h * h * moments[2].imag
+    step[V2R], step[V2I] = -h * h * moments[3].real, -h * h * moments[3].imag
     step[THICKNESS] = h
-    return q0
+
+
+@njit(cache=True, nogil=True)
+def reach(steps: Any, x: float, node: int) -> Any:
+    """(upper, lower) nodes where shots at k² of ``x`` or more start; they meet at ``node``.
+
+    Beyond, the solutions have decayed by exp(-TAIL) on the way from their turning depths.
+    """
+    upper, lower = 0, steps.shape[0]
+    turning = lower - 1
+    while turning >= 0 and steps[turning, Q0R] <= x:
+        turning -= 1
+    decay = 0.0
+    for j in range(turning + 1, steps.shape[0]):
+        decay += math.sqrt(steps[j, H2] * (x - steps[j, Q0R]))
+        if decay > TAIL:
+            lower = j + 1
+            break
+    turning = 0
+    while turning < steps.shape[0] and steps[turning, Q0R] <= x:
+        turning += 1
+    decay = 0.0
+    for j in range(turning - 1, -1, -1):
+        decay += math.sqrt(steps[j, H2] * (x - steps[j, Q0R]))
+        if decay > TAIL:
+            upper = j
+            break
+    return min(upper, node), max(lower, node)

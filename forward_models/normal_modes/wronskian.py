@@ -34,15 +34,17 @@ from forward_models.normal_modes.steps import (
     Q0I,
     Q0R,
     RIGID,
+    THICKNESS,
     V1I,
     V1R,
     V2I,
     V2R,
+    VECTOR,
+    reach,
 )
 
 _FAST = {"contract", "nsz", "arcp", "reassoc"}
 _RESCALE_EVERY = 8
-_VECTOR = 4
 
 # Directions of differentiation: x, the attenuation (∂q = i Im q), the frequency (∂q = 2q/ω, ω = 1).
 ALONG_X, ALONG_LOSS, ALONG_FREQUENCY = 0, 1, 2
@@ -54,84 +56,93 @@ XR, XI, LOSS, PHR, PHI, PSR, PSI, DPHR, DPHI, DPSR, DPSI, LOG_SCALE = range(12)
 N_ROWS = 12
 
 
-# Signatures keep every call on one compiled version.
-@njit(
-    "void(f8[:, ::1], i8, i8, i8, f8[:, ::1], i8[::1], f8[:, :, ::1])",
-    cache=True,
-    nogil=True,
-    fastmath=_FAST,
-)
-def shoot(
-    steps: Any, start: int, stop: int, direction: int, state: Any, slot: Any, kept: Any
-) -> None:
-    """Carries ``state`` from ``start`` to ``stop``, copied to kept[slot[node]] on the way."""
-    down = stop > start
-    sign = 1.0 if down else -1.0
-    d_x = 1.0 if direction == ALONG_X else 0.0
-    d_re = 2.0 if direction == ALONG_FREQUENCY else 0.0
-    d_loss = 1.0 if direction == ALONG_LOSS else 0.0
-    if slot[start] >= 0:
-        kept[slot[start], :, :] = state
-    for i in range(abs(stop - start)):
-        j = start + i if down else start - 1 - i
-        h2, hrho, inv_hrho = steps[j, H2], sign * steps[j, HRHO], sign * steps[j, INV_HRHO]
-        q0r, q0i = steps[j, Q0R], steps[j, Q0I]
-        v1r, v1i = sign * steps[j, V1R], sign * steps[j, V1I]
-        v2r, v2i = steps[j, V2R], steps[j, V2I]
-        for m in range(state.shape[1]):
-            e = state[LOSS, m]
-            z = complex(h2 * (state[XR, m] - q0r), h2 * (state[XI, m] - e * q0i))
-            v1, v2 = complex(v1r, e * v1i), complex(v2r, e * v2i)
-            d_im = d_loss + d_re * e
-            dz = complex(h2 * (d_x - d_re * q0r), -h2 * d_im * q0i)
-            dv1, dv2 = complex(d_re * v1r, d_im * v1i), complex(d_re * v2r, d_im * v2i)
-            w, dw = v1 * v1 * (1.0 / 24.0), v1 * dv1 * (1.0 / 12.0)
-            xi_, eta0, eta1, eta2, eta3, eta4 = complex_eta_functions(z)
-            odd = 0.5 * v1 * eta1
-            even = xi_ - w * eta2
-            p12 = (eta0 - 0.5 * v2 * eta2 - w * eta3) * hrho
-            p21 = (z * eta0 + 0.5 * v2 * z * eta2 - w * (eta1 + 7.0 * eta2)) * inv_hrho
-            d_odd = 0.25 * v1 * eta2 * dz + 0.5 * dv1 * eta1
-            d_even = 0.5 * (eta0 - w * eta3) * dz - dw * eta2
-            d12 = (
-                0.5 * (eta1 - 0.5 * v2 * eta3 - w * eta4) * dz - 0.5 * dv2 * eta2 - dw * eta3
-            ) * hrho
-            d21 = (
-                (
+def _make_shoot(along_x: bool) -> Any:
+    """The kernel of one direction, ∂x, or of all others; the first is the one that time goes to."""
+
+    # A signature keeps every call on one compiled version.
+    @njit(
+        "void(f8[:, ::1], i8, i8, i8, f8[:, ::1], i8[::1], f8[:, :, ::1])",
+        cache=True,
+        nogil=True,
+        fastmath=_FAST,
+    )
+    def shoot(
+        steps: Any, start: int, stop: int, direction: int, state: Any, slot: Any, kept: Any
+    ) -> None:
+        """Carries ``state`` from ``start`` to ``stop``, copied to kept[slot[node]] on the way."""
+        down = stop > start
+        sign = 1.0 if down else -1.0
+        d_re = 2.0 if direction == ALONG_FREQUENCY else 0.0
+        d_loss = 1.0 if direction == ALONG_LOSS else 0.0
+        if slot[start] >= 0:
+            kept[slot[start], :, :] = state
+        for i in range(abs(stop - start)):
+            j = start + i if down else start - 1 - i
+            h2, hrho, inv_hrho = steps[j, H2], sign * steps[j, HRHO], sign * steps[j, INV_HRHO]
+            q0r, q0i = steps[j, Q0R], steps[j, Q0I]
+            v1r, v1i = sign * steps[j, V1R], sign * steps[j, V1I]
+            v2r, v2i = steps[j, V2R], steps[j, V2I]
+            for m in range(state.shape[1]):
+                e = state[LOSS, m]
+                z = complex(h2 * (state[XR, m] - q0r), h2 * (state[XI, m] - e * q0i))
+                v1, v2 = complex(v1r, e * v1i), complex(v2r, e * v2i)
+                w = v1 * v1 * (1.0 / 24.0)
+                xi_, eta0, eta1, eta2, eta3, eta4 = complex_eta_functions(z)
+                odd = 0.5 * v1 * eta1
+                even = xi_ - w * eta2
+                p12 = (eta0 - 0.5 * v2 * eta2 - w * eta3) * hrho
+                p21 = (z * eta0 + 0.5 * v2 * z * eta2 - w * (eta1 + 7.0 * eta2)) * inv_hrho
+                d_odd = 0.25 * v1 * eta2
+                d_even = 0.5 * (eta0 - w * eta3)
+                d12 = 0.5 * (eta1 - 0.5 * v2 * eta3 - w * eta4) * hrho
+                d21 = (
                     eta0
                     + 0.5 * z * eta1
                     + 0.5 * v2 * (eta2 + 0.5 * z * eta3)
                     - 0.5 * w * (eta2 + 7.0 * eta3)
-                )
-                * dz
-                + 0.5 * dv2 * z * eta2
-                - dw * (eta1 + 7.0 * eta2)
-            ) * inv_hrho
-            f = complex(state[PHR, m], state[PHI, m])
-            g = complex(state[PSR, m], state[PSI, m])
-            df = complex(state[DPHR, m], state[DPHI, m])
-            dg = complex(state[DPSR, m], state[DPSI, m])
-            new_df = (even + odd) * df + p12 * dg + (d_even + d_odd) * f + d12 * g
-            new_dg = p21 * df + (even - odd) * dg + d21 * f + (d_even - d_odd) * g
-            new_f = (even + odd) * f + p12 * g
-            new_g = p21 * f + (even - odd) * g
-            state[PHR, m], state[PHI, m] = new_f.real, new_f.imag
-            state[PSR, m], state[PSI, m] = new_g.real, new_g.imag
-            state[DPHR, m], state[DPHI, m] = new_df.real, new_df.imag
-            state[DPSR, m], state[DPSI, m] = new_dg.real, new_dg.imag
-        if i % _RESCALE_EVERY == _RESCALE_EVERY - 1:
-            for m in range(state.shape[1]):
-                size = abs(state[PHR, m]) + abs(state[PHI, m])
-                size += abs(state[PSR, m]) + abs(state[PSI, m])
-                state[LOG_SCALE, m] += math.log(size)
-                for row in range(PHR, LOG_SCALE):
-                    state[row, m] /= size
-        node = j + 1 if down else j
-        if slot[node] >= 0:
-            kept[slot[node], :, :] = state
+                ) * inv_hrho
+                if along_x:
+                    d_odd, d_even, d12, d21 = d_odd * h2, d_even * h2, d12 * h2, d21 * h2
+                else:
+                    d_im = d_loss + d_re * e
+                    dz = -complex(h2 * d_re * q0r, h2 * d_im * q0i)
+                    dv1 = complex(d_re * v1r, d_im * v1i)
+                    dv2 = complex(d_re * v2r, d_im * v2i)
+                    dw = v1 * dv1 * (1.0 / 12.0)
+                    d_odd = d_odd * dz + 0.5 * dv1 * eta1
+                    d_even = d_even * dz - dw * eta2
+                    d12 = d12 * dz - (0.5 * dv2 * eta2 + dw * eta3) * hrho
+                    d21 = d21 * dz + (0.5 * dv2 * z * eta2 - dw * (eta1 + 7.0 * eta2)) * inv_hrho
+                f = complex(state[PHR, m], state[PHI, m])
+                g = complex(state[PSR, m], state[PSI, m])
+                df = complex(state[DPHR, m], state[DPHI, m])
+                dg = complex(state[DPSR, m], state[DPSI, m])
+                new_df = (even + odd) * df + p12 * dg + (d_even + d_odd) * f + d12 * g
+                new_dg = p21 * df + (even - odd) * dg + d21 * f + (d_even - d_odd) * g
+                new_f = (even + odd) * f + p12 * g
+                new_g = p21 * f + (even - odd) * g
+                state[PHR, m], state[PHI, m] = new_f.real, new_f.imag
+                state[PSR, m], state[PSI, m] = new_g.real, new_g.imag
+                state[DPHR, m], state[DPHI, m] = new_df.real, new_df.imag
+                state[DPSR, m], state[DPSI, m] = new_dg.real, new_dg.imag
+            if i % _RESCALE_EVERY == _RESCALE_EVERY - 1:
+                for m in range(state.shape[1]):
+                    size = abs(state[PHR, m]) + abs(state[PHI, m])
+                    size += abs(state[PSR, m]) + abs(state[PSI, m])
+                    state[LOG_SCALE, m] += math.log(size)
+                    for row in range(PHR, LOG_SCALE):
+                        state[row, m] /= size
+            node = j + 1 if down else j
+            if slot[node] >= 0:
+                kept[slot[node], :, :] = state
+
+    return shoot
 
 
-@njit("UniTuple(c16, 2)(c16, f8, c16, i8, i8)", cache=True, nogil=True)
+_shoot_along_x, _shoot_elsewhere = _make_shoot(True), _make_shoot(False)
+
+
+@njit("UniTuple(c16, 2)(c16, f8, c16, i8, i8)", cache=True, nogil=True, error_model="numpy")
 def half_space_decay(x: complex, loss: float, q: complex, kind: int, direction: int) -> Any:
     """(γ, ∂γ): decay of a mode into the half-space, γ = √(x - q), and its derivative."""
     if kind == PERTURBED_HALF_SPACE:
@@ -151,37 +162,76 @@ def half_space_decay(x: complex, loss: float, q: complex, kind: int, direction: 
     return gamma, -at_loss / gamma
 
 
-@njit("UniTuple(f8[:, ::1], 2)(c16[::1], f8[::1], i8, i8, c16, f8, i8)", cache=True, nogil=True)
-def start_shots(
-    x: Any, loss: Any, top: int, kind: int, q_bottom: complex, rho_bottom: float, direction: int
+@njit(cache=True, nogil=True, error_model="numpy")
+def shots(
+    x: Any,
+    loss: Any,
+    direction: int,
+    stack: Any,
+    node: int,
+    top: int,
+    kind: int,
+    q_bottom: complex,
+    rho_bottom: float,
+    above: Any,
+    below: Any,
+    slot: Any,
+    kept: Any,
 ) -> Any:
-    """(above, below): (N_ROWS, width) states at the surface and at the bottom.
+    """Shoots up to VECTOR lanes from both ends to ``node``; returns (upper, lower), their starts.
 
-    The width is filled up to whole vectors with copies of the last lane: a remainder that the
-    compiler runs one lane at a time costs more.
+    ``above`` and ``below`` (N_ROWS, VECTOR) are filled with the states at the node, spare lanes
+    with copies of the last; states on the way go to kept[slot[node]] where the slot is not -1.
     """
-    width = (x.size + _VECTOR - 1) // _VECTOR * _VECTOR
-    above, below = np.zeros((N_ROWS, width)), np.zeros((N_ROWS, width))
-    for m in range(width):
+    upper, lower = reach(stack, x.real.min(), node)
+    above[:], below[:] = 0.0, 0.0
+    for m in range(VECTOR):
         lane = min(m, x.size - 1)
         for state in (above, below):
             state[XR, m], state[XI, m], state[LOSS, m] = x[lane].real, x[lane].imag, loss[lane]
-    above[PHR if top == RIGID else PSR, :] = 1.0
-    if kind == HALF_SPACE or kind == PERTURBED_HALF_SPACE:
+    if upper > 0:
+        _decaying(stack, upper, -1.0, direction, above)
+    else:
+        above[PHR if top == RIGID else PSR, :] = 1.0
+    if lower < stack.shape[0]:
+        _decaying(stack, lower - 1, 1.0, direction, below)
+    elif kind == HALF_SPACE or kind == PERTURBED_HALF_SPACE:
         below[PHR, :] = 1.0
-        for m in range(width):
-            lane = min(m, x.size - 1)
-            gamma, d_gamma = half_space_decay(x[lane], loss[lane], q_bottom, kind, direction)
+        for m in range(VECTOR):
+            at = complex(below[XR, m], below[XI, m])
+            gamma, d_gamma = half_space_decay(at, below[LOSS, m], q_bottom, kind, direction)
             below[PSR, m], below[PSI, m] = -gamma.real / rho_bottom, -gamma.imag / rho_bottom
             below[DPSR, m], below[DPSI, m] = -d_gamma.real / rho_bottom, -d_gamma.imag / rho_bottom
     elif kind == RIGID:
         below[PHR, :] = 1.0
     else:
         below[PSR, :] = -1.0
-    return above, below
+    if direction == ALONG_X:
+        _shoot_along_x(stack, upper, node, direction, above, slot, kept)
+        _shoot_along_x(stack, lower, node, direction, below, slot, kept)
+    else:
+        _shoot_elsewhere(stack, upper, node, direction, above, slot, kept)
+        _shoot_elsewhere(stack, lower, node, direction, below, slot, kept)
+    return upper, lower
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _decaying(stack: Any, j: int, sign: float, direction: int, state: Any) -> None:
+    """The state of solutions that decay downwards (sign 1) or upwards (-1) in the medium of step j.
+
+    No more than a start: what the medium does beyond has decayed by exp(-2 TAIL) where it matters.
+    """
+    state[PHR, :] = 1.0
+    q, rho = complex(stack[j, Q0R], stack[j, Q0I]), stack[j, HRHO] / stack[j, THICKNESS]
+    for m in range(VECTOR):
+        at = complex(state[XR, m], state[XI, m])
+        gamma, d_gamma = half_space_decay(at, state[LOSS, m], q, HALF_SPACE, direction)
+        gamma, d_gamma = -sign * gamma / rho, -sign * d_gamma / rho
+        state[PSR, m], state[PSI, m] = gamma.real, gamma.imag
+        state[DPSR, m], state[DPSI, m] = d_gamma.real, d_gamma.imag
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def unpack(state: Any, lane: int) -> Any:
     """(φ, ψ, ∂φ, ∂ψ) of one lane as complex numbers."""
     return (
@@ -192,7 +242,7 @@ def unpack(state: Any, lane: int) -> Any:
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def wronskian(
     x: Any,
     loss: Any,
@@ -207,33 +257,47 @@ def wronskian(
     q_bottom: Any,
     rho_bottom: Any,
 ) -> Any:
-    """(W, ∂W along ``direction``) of each lane, from states of unit size at the match node.
+    """(W, ∂W along ``direction``, scale) of each lane, from states of unit size at the match node.
 
     Lanes block_first[i] to block_first[i + 1] belong to item block_item[i] and meet at
-    block_node[i].
-    The common scale depends on the lane alone, so ratios of W and its derivatives are exact.
+    block_node[i]. W and ∂W share a factor, of which ``scale`` is the logarithm taken out: with it
+    the derivatives of two directions compare.
     """
     value, change = np.empty(x.size, np.complex128), np.empty(x.size, np.complex128)
-    nothing = np.zeros((0, N_ROWS, 0))
+    scale = np.empty(x.size)
+    above, below = np.empty((N_ROWS, VECTOR)), np.empty((N_ROWS, VECTOR))
+    nothing = np.zeros((0, N_ROWS, VECTOR))
     for block in range(block_item.size):
         item, node = block_item[block], block_node[block]
-        a, b = block_first[block], block_first[block + 1]
         stack = steps[first[item] : first[item + 1]]
         slot = np.full(stack.shape[0] + 1, -1)
-        above, below = start_shots(
-            x[a:b], loss[a:b], top, kind[item], q_bottom[item], rho_bottom[item], direction
-        )
-        shoot(stack, 0, node, direction, above, slot, nothing)
-        shoot(stack, stack.shape[0], node, direction, below, slot, nothing)
         j = min(node, stack.shape[0] - 1)
-        for m in range(b - a):
-            f, g, df, dg = unpack(above, m)
-            u, v, du, dv = unpack(below, m)
-            # φ and ψ differ by a vertical wavenumber over a density in size.
-            kappa = math.sqrt(abs(stack[j, Q0R] - x[a + m].real) + 1e-12 * abs(x[a + m]))
-            unit = stack[j, HRHO] / (math.sqrt(stack[j, H2]) * kappa)
-            size = math.sqrt(abs(f) ** 2 + (unit * abs(g)) ** 2)
-            size *= math.sqrt(abs(u) ** 2 + (unit * abs(v)) ** 2) / unit
-            value[a + m] = (f * v - u * g) / size
-            change[a + m] = (df * v + f * dv - du * g - u * dg) / size
-    return value, change
+        for a in range(block_first[block], block_first[block + 1], VECTOR):
+            b = min(a + VECTOR, block_first[block + 1])
+            shots(
+                x[a:b],
+                loss[a:b],
+                direction,
+                stack,
+                node,
+                top,
+                kind[item],
+                q_bottom[item],
+                rho_bottom[item],
+                above,
+                below,
+                slot,
+                nothing,
+            )
+            for m in range(b - a):
+                f, g, df, dg = unpack(above, m)
+                u, v, du, dv = unpack(below, m)
+                # φ and ψ differ by a vertical wavenumber over a density in size.
+                kappa = math.sqrt(abs(stack[j, Q0R] - x[a + m].real) + 1e-12 * abs(x[a + m]))
+                unit = stack[j, HRHO] / (math.sqrt(stack[j, H2]) * kappa)
+                size = math.sqrt(abs(f) ** 2 + (unit * abs(g)) ** 2)
+                size *= math.sqrt(abs(u) ** 2 + (unit * abs(v)) ** 2) / unit
+                value[a + m] = (f * v - u * g) / size
+                change[a + m] = (df * v + f * dv - du * g - u * dg) / size
+                scale[a + m] = math.log(size) + above[LOG_SCALE, m] + below[LOG_SCALE, m]
+    return value, change, scale

@@ -1,0 +1,190 @@
+"""Real shooting without loss, with the first-order effect of loss beside it.
+
+On real x the Wronskian of a lossless guide is real and its derivative with attenuation imaginary,
+so that one real shot carries both derivatives: a quarter of the price of complex arithmetic.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from forward_models.normal_modes.propagator import eta_functions
+from forward_models.normal_modes.steps import (
+    H2,
+    HALF_SPACE,
+    HRHO,
+    INV_HRHO,
+    PERTURBED_HALF_SPACE,
+    Q0I,
+    Q0R,
+    RIGID,
+    THICKNESS,
+    V1I,
+    V1R,
+    V2I,
+    V2R,
+    VECTOR,
+    reach,
+)
+
+_RESCALE_EVERY = 8
+
+# Rows of the state of a shot, one column a lane: φ, ψ, their derivatives by x, and the imaginary
+# parts of their derivatives by the share of the loss.
+PHI, PSI, PHI_X, PSI_X, PHI_LOSS, PSI_LOSS = range(6)
+N_ROWS = 6
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def lossless(
+    x: Any,
+    block_item: Any,
+    block_node: Any,
+    block_first: Any,
+    steps: Any,
+    first: Any,
+    top: int,
+    kind: Any,
+    q_bottom: Any,
+    rho_bottom: Any,
+) -> Any:
+    """(W, ∂W/∂x, Im ∂W/∂loss) of each lane, with one common factor; blocks as for wronskian."""
+    value, slope, lossy = np.empty(x.size), np.empty(x.size), np.empty(x.size)
+    lanes = np.empty(VECTOR)
+    above, below = np.empty((N_ROWS, VECTOR)), np.empty((N_ROWS, VECTOR))
+    for block in range(block_item.size):
+        item, node = block_item[block], block_node[block]
+        stack = steps[first[item] : first[item + 1]]
+        j = min(node, stack.shape[0] - 1)
+        for a in range(block_first[block], block_first[block + 1], VECTOR):
+            b = min(a + VECTOR, block_first[block + 1])
+            for m in range(VECTOR):
+                lanes[m] = x[min(a + m, b - 1)]
+            upper, lower = reach(stack, lanes.min(), node)
+            above[:], below[:] = 0.0, 0.0
+            if upper > 0:
+                _decaying(lanes, stack, upper, -1.0, above)
+            else:
+                above[PHI if top == RIGID else PSI, :] = 1.0
+            if lower < stack.shape[0]:
+                _decaying(lanes, stack, lower - 1, 1.0, below)
+            else:
+                _bottom(lanes, kind[item], q_bottom[item], rho_bottom[item], below)
+            _shoot(lanes, stack, upper, node, above)
+            _shoot(lanes, stack, lower, node, below)
+            for m in range(b - a):
+                f, g, u, v = above[PHI, m], above[PSI, m], below[PHI, m], below[PSI, m]
+                kappa = math.sqrt(abs(stack[j, Q0R] - lanes[m]) + 1e-12 * abs(lanes[m]))
+                unit = stack[j, HRHO] / (math.sqrt(stack[j, H2]) * kappa)
+                size = math.sqrt(f * f + (unit * g) ** 2)
+                size *= math.sqrt(u * u + (unit * v) ** 2) / unit
+                value[a + m] = (f * v - u * g) / size
+                slope[a + m] = (
+                    above[PHI_X, m] * v
+                    + f * below[PSI_X, m]
+                    - below[PHI_X, m] * g
+                    - u * above[PSI_X, m]
+                ) / size
+                lossy[a + m] = (
+                    above[PHI_LOSS, m] * v
+                    + f * below[PSI_LOSS, m]
+                    - below[PHI_LOSS, m] * g
+                    - u * above[PSI_LOSS, m]
+                ) / size
+    return value, slope, lossy
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _bottom(x: Any, kind: int, q: complex, rho: float, state: Any) -> None:
+    """The state at the bottom of the stack; γ as in wronskian's half_space_decay."""
+    if kind == RIGID:
+        state[PHI, :] = 1.0
+    elif kind == HALF_SPACE or kind == PERTURBED_HALF_SPACE:
+        state[PHI, :] = 1.0
+        for m in range(x.size):
+            gamma = cmath.sqrt(x[m] - (q if kind == PERTURBED_HALF_SPACE else complex(q.real, 0.0)))
+            state[PSI, m] = -gamma.real / rho
+            state[PSI_X, m] = -(0.5 / gamma).real / rho
+            if kind == PERTURBED_HALF_SPACE:
+                state[PSI_LOSS, m] = -gamma.imag / rho
+            else:
+                state[PSI_LOSS, m] = (0.5 * q.imag / gamma).real / rho
+    else:
+        state[PSI, :] = -1.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _decaying(x: Any, stack: Any, j: int, sign: float, state: Any) -> None:
+    """Solutions that decay downwards (sign 1) or upwards (-1) in the medium of step j."""
+    rho = stack[j, HRHO] / stack[j, THICKNESS]
+    state[PHI, :] = 1.0
+    for m in range(x.size):
+        gamma = math.sqrt(max(x[m] - stack[j, Q0R], 1e-200))
+        state[PSI, m] = -sign * gamma / rho
+        state[PSI_X, m] = -sign * 0.5 / (gamma * rho)
+        state[PSI_LOSS, m] = sign * 0.5 * stack[j, Q0I] / (gamma * rho)
+
+
+@njit(
+    "void(f8[::1], f8[:, ::1], i8, i8, f8[:, ::1])",
+    cache=True,
+    nogil=True,
+    fastmath={"contract", "nsz", "arcp", "reassoc"},
+)
+def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any) -> None:
+    """Carries ``state`` between two nodes."""
+    down = stop > start
+    sign = 1.0 if down else -1.0
+    for i in range(abs(stop - start)):
+        j = start + i if down else start - 1 - i
+        h2, hrho, inv_hrho = steps[j, H2], sign * steps[j, HRHO], sign * steps[j, INV_HRHO]
+        q0, v1, v2 = steps[j, Q0R], sign * steps[j, V1R], steps[j, V2R]
+        w = v1 * v1 / 24.0
+        # Change of z, v₁, v₂ and w with the share of the loss, the imaginary unit taken out.
+        z_loss, v1_loss, v2_loss = -h2 * steps[j, Q0I], sign * steps[j, V1I], steps[j, V2I]
+        w_loss = v1 * v1_loss / 12.0
+        for m in range(x.size):
+            z = h2 * (x[m] - q0)
+            xi, eta0, eta1, eta2, eta3, eta4 = eta_functions(z)
+            odd, even = 0.5 * v1 * eta1, xi - w * eta2
+            p12 = (eta0 - 0.5 * v2 * eta2 - w * eta3) * hrho
+            p21 = (z * eta0 + 0.5 * v2 * z * eta2 - w * (eta1 + 7.0 * eta2)) * inv_hrho
+            odd_z, even_z = 0.25 * v1 * eta2, 0.5 * (eta0 - w * eta3)
+            p12_z = 0.5 * (eta1 - 0.5 * v2 * eta3 - w * eta4) * hrho
+            p21_z = (
+                eta0
+                + 0.5 * z * eta1
+                + 0.5 * v2 * (eta2 + 0.5 * z * eta3)
+                - 0.5 * w * (eta2 + 7.0 * eta3)
+            ) * inv_hrho
+            odd_l = odd_z * z_loss + 0.5 * v1_loss * eta1
+            even_l = even_z * z_loss - w_loss * eta2
+            p12_l = p12_z * z_loss - (0.5 * v2_loss * eta2 + w_loss * eta3) * hrho
+            p21_l = (
+                p21_z * z_loss
+                + (0.5 * v2_loss * z * eta2 - w_loss * (eta1 + 7.0 * eta2)) * inv_hrho
+            )
+            f, g = state[PHI, m], state[PSI, m]
+            fx, gx, fl, gl = (
+                state[PHI_X, m],
+                state[PSI_X, m],
+                state[PHI_LOSS, m],
+                state[PSI_LOSS, m],
+            )
+            plus, minus = even + odd, even - odd
+            state[PHI_X, m] = plus * fx + p12 * gx + h2 * ((even_z + odd_z) * f + p12_z * g)
+            state[PSI_X, m] = p21 * fx + minus * gx + h2 * (p21_z * f + (even_z - odd_z) * g)
+            state[PHI_LOSS, m] = plus * fl + p12 * gl + (even_l + odd_l) * f + p12_l * g
+            state[PSI_LOSS, m] = p21 * fl + minus * gl + p21_l * f + (even_l - odd_l) * g
+            state[PHI, m] = plus * f + p12 * g
+            state[PSI, m] = p21 * f + minus * g
+        if i % _RESCALE_EVERY == _RESCALE_EVERY - 1:
+            for m in range(x.size):
+                scale = 1.0 / (abs(state[PHI, m]) + abs(state[PSI, m]))
+                for row in range(N_ROWS):
+                    state[row, m] *= scale
