@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,9 @@ from forward_models.normal_modes.batch import (
     in_parallel,
     make_problem,
 )
-from forward_models.normal_modes.solve import Attenuation, solve_chunk
+from forward_models.normal_modes.chunk import Attenuation, ModeList, solve_chunk
+from forward_models.normal_modes.gradients import Cotangents, require_exact
+from forward_models.normal_modes.items import mode_functions_of
 
 _ROOT_I = complex(math.sqrt(0.5), math.sqrt(0.5))
 
@@ -57,21 +60,25 @@ def pressure(
     """
     problem = make_problem(environment, frequency, c_high)
     source, receiver, ranges = (
-        np.atleast_1d(as_tensor(v).numpy()) for v in (source_depth, receiver_depth, range_m)
+        torch.atleast_1d(as_tensor(v)) for v in (source_depth, receiver_depth, range_m)
     )
-    batch = len(problem)
-    depth = np.broadcast_to(
-        np.concatenate([source, receiver]), (batch, source.size + receiver.size)
-    )
+    depth = torch.cat([source, receiver])
     s, r, k = np.meshgrid(
-        np.arange(source.size),
-        source.size + np.arange(receiver.size),
-        np.arange(ranges.size),
+        np.arange(source.numel()),
+        source.numel() + np.arange(receiver.numel()),
+        np.arange(ranges.numel()),
         indexing="ij",
     )
-    distance = np.broadcast_to(ranges[k.ravel()], (batch, k.size))
-    result = _pairs(environment, problem, depth, s.ravel(), r.ravel(), distance, attenuation)
-    return torch.from_numpy(result.reshape(*result.shape[:2], *s.shape))
+    result = _pairs(
+        environment,
+        problem,
+        depth.expand(len(problem), -1),
+        s.ravel(),
+        r.ravel(),
+        ranges[k.ravel()].expand(len(problem), -1),
+        attenuation,
+    )
+    return result.reshape(*result.shape[:2], *s.shape)
 
 
 def array_pressure(
@@ -102,22 +109,19 @@ def array_pressure(
     """
     problem = make_problem(environment, frequency, c_high)
     batch = len(problem)
-    source = np.broadcast_to(as_tensor(source_depth).numpy(), (batch,))
-    receiver = as_tensor(receiver_depth).numpy()
-    receiver = np.broadcast_to(receiver, (batch, receiver.shape[-1]))
-    distance = np.broadcast_to(as_tensor(range_m).numpy(), receiver.shape)
-    depth = np.concatenate([source[:, None], receiver], axis=1)
+    source = as_tensor(source_depth).expand(batch)
+    receiver = as_tensor(receiver_depth)
+    receiver = receiver.expand(batch, receiver.shape[-1])
     elements = np.arange(receiver.shape[1])
-    result = _pairs(
+    return _pairs(
         environment,
         problem,
-        depth,
+        torch.cat([source[:, None], receiver], dim=1),
         np.zeros_like(elements),
         elements + 1,
-        distance,
+        as_tensor(range_m).expand(receiver.shape),
         attenuation,
     )
-    return torch.from_numpy(result)
 
 
 def transmission_loss(p: Tensor) -> Tensor:
@@ -128,32 +132,90 @@ def transmission_loss(p: Tensor) -> Tensor:
 def _pairs(
     environment: Environment,
     problem: Problem,
-    depth: np.ndarray,
+    depth: Tensor,
     source: np.ndarray,
     receiver: np.ndarray,
-    distance: np.ndarray,
+    distance: Tensor,
     attenuation: Attenuation,
-) -> np.ndarray:
+) -> Tensor:
     """(B, F, P) pressure for pairs of columns of ``depth``, ``distance`` apart."""
-    water = environment.water_depth.numpy()
+    water = environment.water_depth.detach()[:, None]
+    at = depth.detach()
     _require(
-        depth[:, np.unique(source)],
-        lambda z: (z >= 0) & (z <= water[:, None]),
+        at[:, np.unique(source)],
+        lambda z: (z >= 0) & (z <= water),
         "source_depth",
         "between the surface and the seabed",
     )
-    _require(depth[:, np.unique(receiver)], lambda z: z >= 0, "receiver_depth", "zero or more")
-    _require(distance, lambda r: (r > 0) & np.isfinite(r), "range", "finite and above zero")
-    result = np.empty((len(problem), problem.omega.size, source.size), np.complex128)
-    distance = np.ascontiguousarray(distance)
+    _require(at[:, np.unique(receiver)], lambda z: z >= 0, "receiver_depth", "zero or more")
+    _require(
+        distance.detach(), lambda r: (r > 0) & torch.isfinite(r), "range", "finite and above zero"
+    )
+    result = _Pressure.apply(
+        problem, source, receiver, attenuation, distance, depth, *problem.media
+    )
+    first = torch.from_numpy(np.argmax(problem.thickness > 0, axis=1))
+    density = environment.density[torch.arange(len(problem)), first] / 1000.0
+    return result / density[:, None, None]
 
-    def work(rows: slice) -> None:
-        modes = solve_chunk(problem, rows, depth[rows], attenuation, speeds=False)
-        sum_modes(modes.first, modes.k, modes.phi, source, receiver, distance[rows], result[rows])
 
-    in_parallel(work, len(problem))
-    first = np.argmax(problem.thickness > 0, axis=1)
-    return result / problem.rho[np.arange(len(problem)), first][:, None, None]
+class _Pressure(torch.autograd.Function):
+    """The sum of modes, but for the density at the source."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        problem: Problem,
+        source: np.ndarray,
+        receiver: np.ndarray,
+        attenuation: Attenuation,
+        distance: Tensor,
+        depth: Tensor,
+        *media: Tensor,
+    ) -> Tensor:
+        require_exact(attenuation, ctx.needs_input_grad)
+        at, apart = np.ascontiguousarray(depth.numpy()), np.ascontiguousarray(distance.numpy())
+        result = np.empty((len(problem), problem.omega.size, source.size), np.complex128)
+        kept: dict[int, ModeList] = {}
+
+        def work(rows: slice) -> None:
+            modes = solve_chunk(problem, rows, at[rows], attenuation, speeds=False)
+            sum_modes(modes.first, modes.k, modes.phi, source, receiver, apart[rows], result[rows])
+            if any(ctx.needs_input_grad):
+                kept[rows.start] = replace(modes, phi=np.empty((0, 0)))
+
+        in_parallel(work, len(problem))
+        ctx.problem, ctx.pairs, ctx.kept = problem, (source, receiver), kept
+        ctx.at, ctx.apart = at, apart
+        return torch.from_numpy(result)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        problem, (source, receiver) = ctx.problem, ctx.pairs
+        g_pressure = gradients[0].conj().resolve_conj().contiguous().numpy()
+        cotangents = Cotangents.zeros(problem, ctx.at)
+        g_distance = np.zeros(ctx.apart.shape)
+
+        def work(rows: slice) -> None:
+            modes = ctx.kept[rows.start]
+            depth = np.repeat(ctx.at[rows], problem.omega.size, axis=0)
+            one = np.ones(modes.x.size)
+            phi = mode_functions_of(problem.items(rows), modes.lanes, modes.x, one, depth)
+            g_k, g_phi = sum_cotangents(
+                modes.first,
+                modes.k,
+                phi,
+                source,
+                receiver,
+                ctx.apart[rows],
+                g_pressure[rows],
+                g_distance[rows],
+            )
+            cotangents.add(rows, modes, g_k, g_phi)
+
+        in_parallel(work, len(problem))
+        distance = torch.from_numpy(g_distance)
+        return (None, None, None, None, distance, *cotangents.as_gradients())
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp", "reassoc"})
@@ -194,12 +256,47 @@ def sum_modes(
                 pressure[b, f, p] = total * math.sqrt(2.0 * math.pi) * _ROOT_I
 
 
-def _require(
-    values: np.ndarray, good: Callable[[np.ndarray], Any], name: str, condition: str
-) -> None:
-    bad = ~np.asarray(good(values))
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp", "reassoc"})
+def sum_cotangents(
+    first: np.ndarray,
+    k: np.ndarray,
+    phi: np.ndarray,
+    source: np.ndarray,
+    receiver: np.ndarray,
+    distance: np.ndarray,
+    g_pressure: np.ndarray,
+    g_distance: np.ndarray,
+) -> Any:
+    """(g_k, g_phi), cotangents of what ``sum_modes`` sums; adds to g_distance (batch, pair)."""
+    g_k, g_phi = np.zeros_like(k), np.zeros_like(phi)
+    n_frequency = g_pressure.shape[1]
+    for b in range(g_pressure.shape[0]):
+        order = np.argsort(distance[b])
+        for f in range(n_frequency):
+            start, stop = first[b * n_frequency + f], first[b * n_frequency + f + 1]
+            travelled = np.empty(stop - start, np.complex128)
+            r = -1.0
+            for p in order:
+                if distance[b, p] != r:
+                    r = distance[b, p]
+                    for m in range(start, stop):
+                        travelled[m - start] = np.exp(1j * k[m] * r) / np.sqrt(k[m] * r)
+                g = g_pressure[b, f, p] * math.sqrt(2.0 * math.pi) * _ROOT_I
+                for m in range(start, stop):
+                    one, other = phi[m, source[p]], phi[m, receiver[p]]
+                    share = g * travelled[m - start]
+                    g_phi[m, source[p]] += share * other
+                    g_phi[m, receiver[p]] += share * one
+                    share *= one * other
+                    g_k[m] += share * (1j * r - 0.5 / k[m])
+                    g_distance[b, p] += (share * (1j * k[m] - 0.5 / r)).real
+    return g_k, g_phi
+
+
+def _require(values: Tensor, good: Callable[[Tensor], Tensor], name: str, condition: str) -> None:
+    bad = ~good(values)
     if bad.any():
-        row, column = np.argwhere(bad)[0]
+        row, column = torch.nonzero(bad)[0].tolist()
         raise ModelInputError(
-            f"environment {row}: {name}: {values[row, column]:g} m must be {condition}"
+            f"environment {row}: {name}: {float(values[row, column]):g} m must be {condition}"
         )

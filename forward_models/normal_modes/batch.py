@@ -26,8 +26,13 @@ _KIND = {"half_space": HALF_SPACE, "rigid": RIGID, "vacuum": VACUUM}
 
 @dataclass(frozen=True)
 class Problem:
-    """What the kernels take, all of it numpy: speeds complex, (frequency, batch, …)."""
+    """What the kernels take, all of it numpy: speeds complex, (frequency, batch, …).
 
+    ``media`` holds the same c_top, c_bottom, thickness, rho, c_half and rho_half as tensors, with
+    the graph that leads back to the environment.
+    """
+
+    media: tuple[Tensor, ...]
     omega: np.ndarray
     thickness: np.ndarray
     c_top: np.ndarray
@@ -82,34 +87,44 @@ def make_problem(environment: Environment, frequency: Numbers, c_high: float | N
     environment.validate()
     hertz = torch.from_numpy(f)[:, None, None]
 
-    def complex_speed(speed: Tensor, attenuation: Tensor) -> np.ndarray:
+    def complex_speed(speed: Tensor, attenuation: Tensor) -> Tensor:
         nepers = attenuation_to_nepers(
             attenuation, environment.attenuation_unit, speed, hertz, power_law=environment.power_law
         )
         imaginary = nepers * speed**2 / (2.0 * math.pi * hertz)
-        return torch.complex(speed.expand_as(imaginary), -imaginary).numpy()
+        return torch.complex(speed.expand_as(imaginary), -imaginary)
 
     batch = len(environment)
-    c_half = np.ones((f.size, batch), np.complex128)
-    rho_half = np.ones(batch)
+    c_half = torch.ones((f.size, batch), dtype=torch.complex128)
+    rho_half = torch.ones(batch, dtype=torch.float64)
     if environment.half_space_sound_speed is not None:
         assert environment.half_space_attenuation is not None
         assert environment.half_space_density is not None
         c_half = complex_speed(
             environment.half_space_sound_speed[:, None], environment.half_space_attenuation[:, None]
         )[:, :, 0]
-        rho_half = environment.half_space_density.numpy() / 1000.0
+        rho_half = environment.half_space_density / 1000.0
+    media = (
+        complex_speed(environment.sound_speed_top, environment.attenuation_top),
+        complex_speed(environment.sound_speed_bottom, environment.attenuation_bottom),
+        environment.thickness,
+        environment.density / 1000.0,
+        c_half,
+        rho_half,
+    )
+    arrays = [np.ascontiguousarray(medium.detach().numpy()) for medium in media]
     return Problem(
+        media=media,
         omega=2.0 * np.pi * f,
-        thickness=environment.thickness.contiguous().numpy(),
-        c_top=complex_speed(environment.sound_speed_top, environment.attenuation_top),
-        c_bottom=complex_speed(environment.sound_speed_bottom, environment.attenuation_bottom),
-        rho=environment.density.contiguous().numpy() / 1000.0,
+        thickness=arrays[2],
+        c_top=arrays[0],
+        c_bottom=arrays[1],
+        rho=arrays[3],
         n2=environment.interpolation == "n2_linear",
         top=_KIND[environment.top],
         bottom=_KIND[environment.bottom],
-        c_half=np.ascontiguousarray(c_half),
-        rho_half=rho_half,
+        c_half=arrays[4],
+        rho_half=arrays[5],
         c_high=math.inf if c_high is None else float(c_high),
     )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from forward_models.normal_modes.lossless import lossless
+from forward_models.normal_modes.mode_functions import mode_functions
 from forward_models.normal_modes.phase import phase
 from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE, Q0I
 from forward_models.normal_modes.wronskian import ALONG_X, wronskian
@@ -130,6 +131,26 @@ def _wronskian(
         np.ascontiguousarray(x),
         np.ascontiguousarray(loss),
         direction,
+        *lanes.blocks(),
+        items.steps,
+        items.first,
+        items.top,
+        items.kind,
+        items.q_bottom,
+        items.rho_bottom,
+    )
+
+
+def mode_functions_of(
+    items: Items, lanes: Lanes, x: np.ndarray, loss: np.ndarray, depth: np.ndarray
+) -> np.ndarray:
+    """(lane, D) mode functions at the depths (items, D)."""
+    if len(lanes) == 0 or depth.shape[1] == 0:
+        return np.empty((len(lanes), depth.shape[1]), np.complex128)
+    return mode_functions(
+        x,
+        loss,
+        np.ascontiguousarray(depth),
         *lanes.blocks(),
         items.steps,
         items.first,

@@ -15,10 +15,12 @@ from numba import njit
 
 from forward_models.normal_modes.propagator import eta_functions
 from forward_models.normal_modes.steps import (
+    CHECK_EVERY,
     H2,
     HALF_SPACE,
     HRHO,
     INV_HRHO,
+    LARGE,
     PERTURBED_HALF_SPACE,
     Q0I,
     Q0R,
@@ -31,8 +33,6 @@ from forward_models.normal_modes.steps import (
     VECTOR,
     reach,
 )
-
-_RESCALE_EVERY = 8
 
 # Rows of the state of a shot, one column a lane: φ, ψ, their derivatives by x, and the imaginary
 # parts of their derivatives by the share of the loss.
@@ -183,8 +183,12 @@ def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any) -> None:
             state[PSI_LOSS, m] = p21 * fl + minus * gl + p21_l * f + (even_l - odd_l) * g
             state[PHI, m] = plus * f + p12 * g
             state[PSI, m] = p21 * f + minus * g
-        if i % _RESCALE_EVERY == _RESCALE_EVERY - 1:
+        if i % CHECK_EVERY == CHECK_EVERY - 1:
+            largest = 0.0
             for m in range(x.size):
-                scale = 1.0 / (abs(state[PHI, m]) + abs(state[PSI, m]))
-                for row in range(N_ROWS):
-                    state[row, m] *= scale
+                largest = max(largest, abs(state[PHI, m]), abs(state[PSI, m]))
+            if largest > LARGE:
+                for m in range(x.size):
+                    scale = 1.0 / (abs(state[PHI, m]) + abs(state[PSI, m]))
+                    for row in range(N_ROWS):
+                        state[row, m] *= scale

@@ -67,7 +67,7 @@ def mode_functions(
     for block in range(block_item.size):
         item, node = block_item[block], block_node[block]
         stack = steps[first[item] : first[item + 1]]
-        at_node, step_of, slot = _locate(depth[item], stack)
+        at_node, step_of, slot = locate(depth[item], stack)
         kept = np.zeros((slot.max() + 1, N_ROWS, VECTOR))
         for a in range(block_first[block], block_first[block + 1], VECTOR):
             b = min(a + VECTOR, block_first[block + 1])
@@ -108,13 +108,14 @@ def mode_functions(
                     for m in range(VECTOR):  # on a rigid bottom, not in it
                         phi[m] = unpack(state, m)[0] if offset < 1e-6 else 0j
                 for m in range(b - a):
-                    scale = math.exp(state[LOG_SCALE, m] - end[LOG_SCALE, m])
+                    shift = state[LOG_SCALE, m] - end[LOG_SCALE, m]
+                    scale = math.exp(shift) if shift != 0.0 else 1.0
                     result[a + m, d] = amplitude[side, m] * scale * phi[m]
     return result
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _locate(depth: Any, steps: Any) -> Any:
+def locate(depth: Any, steps: Any) -> Any:
     """(node depths, step of each depth, slot of each node that a depth hangs on or -1).
 
     Depths below the last node hang on it: in the half-space φ only decays.

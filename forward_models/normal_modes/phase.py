@@ -17,10 +17,12 @@ from numba import njit
 
 from forward_models.normal_modes.propagator import eta_functions
 from forward_models.normal_modes.steps import (
+    CHECK_EVERY,
     H2,
     HALF_SPACE,
     HRHO,
     INV_HRHO,
+    LARGE,
     PERTURBED_HALF_SPACE,
     Q0R,
     RIGID,
@@ -32,7 +34,6 @@ from forward_models.normal_modes.steps import (
 )
 
 _FAST = {"contract", "nsz", "arcp", "reassoc"}
-_RESCALE_EVERY = 8
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -170,13 +171,17 @@ def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any, zeros: Any) ->
             psi[m] = p21 * f + (even - odd) * g
             phi[m] = new
             zeros[m] += 1.0 if (new < 0.0) != (f < 0.0) else 0.0
-        if i % _RESCALE_EVERY == _RESCALE_EVERY - 1:
+        if i % CHECK_EVERY == CHECK_EVERY - 1:
+            largest = 0.0
             for m in range(x.size):
-                scale = 1.0 / (abs(phi[m]) + abs(psi[m]))
-                phi[m] *= scale
-                psi[m] *= scale
-                dphi[m] *= scale
-                dpsi[m] *= scale
+                largest = max(largest, abs(phi[m]), abs(psi[m]))
+            if largest > LARGE:
+                for m in range(x.size):
+                    scale = 1.0 / (abs(phi[m]) + abs(psi[m]))
+                    phi[m] *= scale
+                    psi[m] *= scale
+                    dphi[m] *= scale
+                    dpsi[m] *= scale
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from forward_models.normal_modes.items import Items, Lanes, phase_of, wronskian_of
+import numpy as np
+from numba import njit
+
+from forward_models.normal_modes.items import Items, Lanes, lossless_of, phase_of
 from forward_models.normal_modes.steps import Q0R
 
 # More table points than modes: a bracket then rarely holds two roots.
 _EXTRA_POINTS = 8
 _BISECTIONS = 100
+# Relative changes of k² below this make no duct.
+_FLAT = 1e-9
 
 
 def count_modes(items: Items) -> np.ndarray:
@@ -25,14 +30,14 @@ def real_modes(items: Items, counts: np.ndarray) -> tuple[Lanes, np.ndarray]:
     """(lanes, x): x = k² of every member, largest first within an item.
 
     Brackets from a table of the phase are narrowed by Newton's method, with bisection where it
-    would leave them, until a move is 1e-5 of the mean distance of the roots: the error left is its
-    square.
+    would leave them, until a move is 3e-5 of the mean distance of the roots: the error is about
+    its square.
     """
     item = np.repeat(np.arange(len(items)), counts)
     lanes = Lanes(item, items.axis[item])
     order = _ranks(counts)
     x, low, high = _brackets(items, counts, lanes, order)
-    tolerance = (1e-5 * (items.x_max - items.x_min) / np.maximum(counts, 1))[item]
+    tolerance = (3e-5 * (items.x_max - items.x_min) / np.maximum(counts, 1))[item]
     active = np.arange(x.size)
     for _ in range(_BISECTIONS):
         theta, slope = phase_of(items, lanes[active], x[active])
@@ -103,17 +108,16 @@ def choose_nodes(items: Items, lanes: Lanes, x: np.ndarray) -> Lanes:
     vertical wavenumber at the node, which a mode keeps throughout a duct: the smallest one marks
     the duct that holds the mode.
     """
+    offset, axes, barrier = _ducts(items.steps, items.first)
+    if axes.size == len(items):
+        return lanes
     node = lanes.node.copy()
-    ducts = [_ducts(items, i) for i in range(len(items))]
-    barrier = np.array([lowest for _, lowest in ducts])
     split = np.flatnonzero(x > barrier[lanes.item])
     best = np.full(x.size, np.inf)
-    for turn in range(max((axes.size for axes, _ in ducts), default=0)):
-        has = np.array([axes.size > turn for axes, _ in ducts])[lanes.item[split]]
-        tried = split[has]
-        at = np.array([ducts[i][0][turn] for i in lanes.item[tried]], np.int64)
-        zero = np.zeros(tried.size)
-        _, change = wronskian_of(items, Lanes(lanes.item[tried], at), x[tried] + 0j, zero)
+    for turn in range(np.diff(offset).max()):
+        tried = split[(np.diff(offset) > turn)[lanes.item[split]]]
+        at = axes[offset[lanes.item[tried]] + turn]
+        _, change, _ = lossless_of(items, Lanes(lanes.item[tried], at), x[tried])
         weight = np.abs(change)
         better = weight < best[tried]
         best[tried[better]] = weight[better]
@@ -121,11 +125,32 @@ def choose_nodes(items: Items, lanes: Lanes, x: np.ndarray) -> Lanes:
     return Lanes(lanes.item, node)
 
 
-def _ducts(items: Items, item: int) -> tuple[np.ndarray, float]:
-    """(axes, barrier): steps at local maxima of mean k², and the lowest k² between two of them."""
-    q = items.steps[items.first[item] : items.first[item + 1], Q0R]
-    if q.size == 0:
-        return np.zeros(0, np.int64), np.inf
-    padded = np.concatenate([[-np.inf], q, [-np.inf]])
-    axes = np.flatnonzero((q > padded[:-2]) & (q >= padded[2:]))
-    return axes, q[axes[0] : axes[-1]].min() if axes.size > 1 else np.inf
+@njit(cache=True, nogil=True)
+def _ducts(steps: Any, first: Any) -> Any:
+    """(offset, axes, barrier): axes[offset[i] : offset[i + 1]] are the duct axes of item i.
+
+    An axis is a step where mean k² has a local maximum; the barrier is the lowest k² between two of
+    them, +inf where there is one.
+    """
+    n_items = first.size - 1
+    offset, axes = np.zeros(n_items + 1, np.int64), np.empty(steps.shape[0] + n_items, np.int64)
+    barrier = np.full(n_items, np.inf)
+    found = 0
+    for item in range(n_items):
+        axis, low, rising = -1, 0.0, True
+        for j in range(first[item], first[item + 1]):
+            q = steps[j, Q0R]
+            if axis < 0 or (rising and q > steps[axis, Q0R]):
+                axis, low, rising = j, q, True
+            elif rising and q < steps[axis, Q0R] * (1.0 - _FLAT):
+                axes[found], found = axis - first[item], found + 1
+                low, rising = q, False
+            elif not rising and q < low:
+                low = q
+            elif not rising and q > low * (1.0 + _FLAT):
+                barrier[item] = min(barrier[item], low)
+                axis, rising = j, True
+        if axis < 0 or rising:
+            axes[found], found = max(axis - first[item], 0), found + 1
+        offset[item + 1] = found
+    return offset, axes[:found], barrier

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from forward_models.environment import Environment
-from forward_models.errors import ModelInputError
 from forward_models.normal_modes.batch import (
     Numbers,
     Problem,
@@ -18,13 +17,8 @@ from forward_models.normal_modes.batch import (
     in_parallel,
     make_problem,
 )
-from forward_models.normal_modes.complex_modes import complex_modes
-from forward_models.normal_modes.items import Items, Lanes, drift_of, lossless_of
-from forward_models.normal_modes.mode_functions import mode_functions
-from forward_models.normal_modes.real_modes import choose_nodes, count_modes, real_modes
-from forward_models.normal_modes.wronskian import ALONG_FREQUENCY
-
-Attenuation = Literal["exact", "perturbative"]
+from forward_models.normal_modes.chunk import Attenuation, ModeList, solve_chunk
+from forward_models.normal_modes.gradients import Cotangents, require_exact
 
 
 @dataclass(frozen=True)
@@ -46,20 +40,6 @@ class Modes:
     mode_function: Tensor
     group_speed: Tensor
     n_modes: Tensor
-
-
-@dataclass(frozen=True)
-class ModeList:
-    """The modes of a chunk of items in one list, by item and decreasing Re k.
-
-    ``first[i]`` to ``first[i + 1]`` are those of item i; ``phi`` is (mode, depth). Group speeds are
-    there only when asked for: they cost as much again as the roots.
-    """
-
-    first: np.ndarray
-    k: np.ndarray
-    phi: np.ndarray
-    group_speed: np.ndarray | None
 
 
 def solve_modes(
@@ -97,98 +77,66 @@ def solve_modes(
     """
     problem = make_problem(environment, frequency, c_high)
     depths = as_tensor(depth)
-    per_environment = np.broadcast_to(depths.numpy(), (len(problem), depths.shape[-1]))
-    lists: dict[int, ModeList] = {}
-
-    def solve(rows: slice) -> None:
-        lists[rows.start] = solve_chunk(
-            problem, rows, per_environment[rows], attenuation, speeds=True
-        )
-
-    in_parallel(solve, len(problem))
-    in_order = [lists[start] for start in sorted(lists)]
-    counts = np.concatenate([np.diff(modes.first) for modes in in_order])
-    shape = (counts.size, int(counts.max(initial=0)))
-    k = np.full(shape, np.nan + 1j * np.nan)
-    speed = np.full(shape, np.nan)
-    phi = np.full((*shape, depths.shape[-1]), np.nan + 1j * np.nan)
-    held = np.arange(shape[1]) < counts[:, None]
-    k[held] = np.concatenate([modes.k for modes in in_order])
-    phi[held] = np.concatenate([modes.phi for modes in in_order])
-    speed[held] = np.concatenate([modes.group_speed for modes in in_order])
-    grid = (len(problem), problem.omega.size)
-
-    def shaped(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values.reshape(*grid, *values.shape[1:]))
-
+    k, phi, speed, counts = _Solution.apply(
+        problem, attenuation, depths.expand(len(problem), depths.shape[-1]), *problem.media
+    )
     return Modes(
         frequency=torch.from_numpy(problem.omega / (2.0 * np.pi)),
         depth=depths,
-        wavenumber=shaped(k),
-        mode_function=shaped(phi),
-        group_speed=shaped(speed),
-        n_modes=shaped(counts),
+        wavenumber=k,
+        mode_function=phi,
+        group_speed=speed,
+        n_modes=counts,
     )
 
 
-def solve_chunk(
-    problem: Problem, rows: slice, depth: np.ndarray, attenuation: Attenuation, *, speeds: bool
-) -> ModeList:
-    """Modes of the environments ``rows`` at all frequencies; ``depth`` is (rows, D) m.
+class _Solution(torch.autograd.Function):
+    """(k, φ, group speed, count), padded; see ``gradients`` for the way back."""
 
-    Raises:
-        ModelInputError: ``attenuation`` is neither ``"exact"`` nor ``"perturbative"``.
-    """
-    if attenuation not in ("exact", "perturbative"):
-        raise ModelInputError(
-            f"attenuation: {attenuation!r} is unknown; use 'exact' or 'perturbative'"
+    @staticmethod
+    def forward(
+        ctx: Any, problem: Problem, attenuation: Attenuation, depth: Tensor, *media: Tensor
+    ) -> tuple[Tensor, ...]:
+        require_exact(attenuation, ctx.needs_input_grad)
+        lists: dict[int, ModeList] = {}
+        at = depth.numpy()
+
+        def solve(rows: slice) -> None:
+            lists[rows.start] = solve_chunk(problem, rows, at[rows], attenuation, speeds=True)
+
+        in_parallel(solve, len(problem))
+        in_order = [lists[start] for start in sorted(lists)]
+        counts = np.concatenate([np.diff(modes.first) for modes in in_order])
+        shape = (counts.size, int(counts.max(initial=0)))
+        k = np.full(shape, np.nan + 1j * np.nan)
+        speed = np.full(shape, np.nan)
+        phi = np.full((*shape, at.shape[-1]), np.nan + 1j * np.nan)
+        held = np.arange(shape[1]) < counts[:, None]
+        k[held] = np.concatenate([modes.k for modes in in_order])
+        phi[held] = np.concatenate([modes.phi for modes in in_order])
+        speed[held] = np.concatenate([modes.group_speed for modes in in_order])
+        ctx.problem, ctx.lists, ctx.held, ctx.depth = problem, lists, held, at
+        result = tuple(
+            torch.from_numpy(values.reshape(len(problem), problem.omega.size, *values.shape[1:]))
+            for values in (k, phi, speed, counts)
         )
-    items = problem.items(rows)
-    exact = attenuation == "exact"
-    # Membership is one rule for both: the modes of the real problem of first-order loss.
-    counts = count_modes(items.perturbed())
-    if not exact:
-        items = items.perturbed()
-    lanes, real_x = real_modes(items, counts)
-    lanes = choose_nodes(items, lanes, real_x)
-    order = np.lexsort((-real_x, lanes.node, lanes.item))
-    lanes, x = lanes[order], real_x[order] + 0j
-    loss = np.full(x.size, 1.0 if exact else 0.0)
-    value, slope, change = lossless_of(items, lanes, x.real)
-    x -= value / slope
-    drift = -1j * change / slope
-    if exact:
-        lossy = items.lossy()[lanes.item]
-        x[lossy] = complex_modes(items, lanes[lossy], x[lossy], drift[lossy])
-        k = np.sqrt(x)
-    else:
-        k = np.sqrt(x + drift)
-    phi = _mode_functions(items, lanes, x, loss, np.repeat(depth, problem.omega.size, axis=0))
-    order = np.lexsort((-k.real, lanes.item))
-    group_speed = None
-    if speeds:
-        # dx/dω at ω = 1 for k² ∝ ω²: ω dx/dω, and dk/dω = (dx/dω) / 2k.
-        change = drift_of(items, lanes, x, loss, ALONG_FREQUENCY)
-        omega = np.tile(problem.omega, len(items) // problem.omega.size)[lanes.item]
-        group_speed = (1.0 / (change / (2.0 * omega * np.sqrt(x))).real)[order]
-    first = np.concatenate([[0], np.cumsum(counts)])
-    return ModeList(first, k[order], phi[order], group_speed)
+        ctx.mark_non_differentiable(*result[2:])
+        return result
 
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        g_k, g_phi = (
+            gradient.conj().resolve_conj().numpy().reshape(*ctx.held.shape, *gradient.shape[3:])
+            for gradient in gradients[:2]
+        )
+        cotangents = Cotangents.zeros(ctx.problem, ctx.depth)
 
-def _mode_functions(
-    items: Items, lanes: Lanes, x: np.ndarray, loss: np.ndarray, depth: np.ndarray
-) -> np.ndarray:
-    if len(lanes) == 0 or depth.shape[1] == 0:
-        return np.empty((len(lanes), depth.shape[1]), np.complex128)
-    return mode_functions(
-        x,
-        loss,
-        np.ascontiguousarray(depth),
-        *lanes.blocks(),
-        items.steps,
-        items.first,
-        items.top,
-        items.kind,
-        items.q_bottom,
-        items.rho_bottom,
-    )
+        def work(rows: slice) -> None:
+            modes = ctx.lists[rows.start]
+            frequencies = ctx.problem.omega.size
+            part = slice(rows.start * frequencies, rows.stop * frequencies)
+            held = ctx.held[part]
+            cotangents.add(rows, modes, g_k[part][held], g_phi[part][held])
+
+        in_parallel(work, len(ctx.problem))
+        return (None, None, *cotangents.as_gradients())

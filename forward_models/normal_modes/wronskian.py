@@ -26,10 +26,12 @@ from numba import njit
 
 from forward_models.normal_modes.propagator import complex_eta_functions
 from forward_models.normal_modes.steps import (
+    CHECK_EVERY,
     H2,
     HALF_SPACE,
     HRHO,
     INV_HRHO,
+    LARGE,
     PERTURBED_HALF_SPACE,
     Q0I,
     Q0R,
@@ -44,7 +46,6 @@ from forward_models.normal_modes.steps import (
 )
 
 _FAST = {"contract", "nsz", "arcp", "reassoc"}
-_RESCALE_EVERY = 8
 
 # Directions of differentiation: x, the attenuation (∂q = i Im q), the frequency (∂q = 2q/ω, ω = 1).
 ALONG_X, ALONG_LOSS, ALONG_FREQUENCY = 0, 1, 2
@@ -125,13 +126,18 @@ def _make_shoot(along_x: bool) -> Any:
                 state[PSR, m], state[PSI, m] = new_g.real, new_g.imag
                 state[DPHR, m], state[DPHI, m] = new_df.real, new_df.imag
                 state[DPSR, m], state[DPSI, m] = new_dg.real, new_dg.imag
-            if i % _RESCALE_EVERY == _RESCALE_EVERY - 1:
+            if i % CHECK_EVERY == CHECK_EVERY - 1:
+                largest = 0.0
                 for m in range(state.shape[1]):
-                    size = abs(state[PHR, m]) + abs(state[PHI, m])
-                    size += abs(state[PSR, m]) + abs(state[PSI, m])
-                    state[LOG_SCALE, m] += math.log(size)
-                    for row in range(PHR, LOG_SCALE):
-                        state[row, m] /= size
+                    largest = max(largest, abs(state[PHR, m]) + abs(state[PHI, m]))
+                    largest = max(largest, abs(state[PSR, m]) + abs(state[PSI, m]))
+                if largest > LARGE:
+                    for m in range(state.shape[1]):
+                        size = abs(state[PHR, m]) + abs(state[PHI, m])
+                        size += abs(state[PSR, m]) + abs(state[PSI, m])
+                        state[LOG_SCALE, m] += math.log(size)
+                        for row in range(PHR, LOG_SCALE):
+                            state[row, m] /= size
             node = j + 1 if down else j
             if slot[node] >= 0:
                 kept[slot[node], :, :] = state
