@@ -22,6 +22,7 @@ from forward_models.normal_modes.steps import (
     H2,
     HALF_SPACE,
     HRHO,
+    INV_HRHO,
     Q0I,
     Q0R,
     RIGID,
@@ -30,6 +31,7 @@ from forward_models.normal_modes.steps import (
     V1R,
     V2I,
     V2R,
+    VECTOR,
     gauss_rule,
     k_squared,
     reach,
@@ -38,16 +40,21 @@ from forward_models.normal_modes.wronskian import ALONG_X, half_space_decay
 
 # Columns of the cotangents of a step: the moments of k², thickness and density.
 Q0, Q1, Q2, H, RHO = range(5)
+# Rows of a state, each a real and an imaginary part, one column a lane.
+PHI, PSI, PHI_X, PSI_X = range(0, 8, 2)
+
+_FAST = {"contract", "nsz", "arcp", "reassoc"}
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
 def step_cotangents(
     x: Any,
-    node: Any,
-    lane_first: Any,
     g_x: Any,
     g_phi: Any,
     depth: Any,
+    block_item: Any,
+    block_node: Any,
+    block_first: Any,
     steps: Any,
     first: Any,
     top: int,
@@ -58,8 +65,7 @@ def step_cotangents(
     """Cotangents of steps, of the half-space and of depths from those of the modes.
 
     Args:
-        x, node: (lane,) roots and match nodes; lanes lane_first[i] to lane_first[i + 1] belong to
-            item i.
+        x: (lane,) roots; blocks of lanes as for :func:`wronskian`.
         g_x: (lane,) cotangents of x; g_phi: (lane, D) of mode functions at ``depth`` (items, D).
 
     Returns:
@@ -68,113 +74,144 @@ def step_cotangents(
     g_steps = np.zeros((steps.shape[0], 5), np.complex128)
     g_bottom = np.zeros((first.size - 1, 2), np.complex128)
     g_depth = np.zeros(depth.shape, np.complex128)
-    for item in range(first.size - 1):
+    xr, xi = np.empty(VECTOR), np.empty(VECTOR)
+    up, down = np.empty((8, VECTOR)), np.empty((8, VECTOR))
+    join, g_gamma = np.empty(VECTOR, np.complex128), np.empty(VECTOR, np.complex128)
+    w_x = np.empty(VECTOR, np.complex128)
+    for block in range(block_item.size):
+        item, match = block_item[block], block_node[block]
         stack = steps[first[item] : first[item + 1]]
+        g_item = g_steps[first[item] : first[item + 1]]
         n = stack.shape[0]
         at_node, step_of, _ = locate(depth[item], stack)
-        above, below = np.zeros((n + 1, 4), np.complex128), np.zeros((n + 1, 4), np.complex128)
-        hung = np.zeros((n + 1, 2), np.complex128)
-        of_phi, of_w = np.zeros((n, 5), np.complex128), np.zeros((n, 5), np.complex128)
+        above, below = np.zeros((n + 1, 8, VECTOR)), np.zeros((n + 1, 8, VECTOR))
+        hung = np.zeros((n + 1, 4, VECTOR))
+        of_phi, of_w = np.zeros((n, 10, VECTOR)), np.zeros((n, 10, VECTOR))
         g_offset = np.zeros(n + 1, np.complex128)
-        for lane in range(lane_first[item], lane_first[item + 1]):
-            match = node[lane]
-            upper, lower = reach(stack, x[lane].real, match)
+        for a in range(block_first[block], block_first[block + 1], VECTOR):
+            b = min(a + VECTOR, block_first[block + 1])
+            for m in range(VECTOR):
+                lane = min(a + m, b - 1)
+                xr[m], xi[m] = x[lane].real, x[lane].imag
+            upper, lower = reach(stack, xr.min(), match)
             fluid = lower == n and kind[item] == HALF_SPACE
-            gamma = half_space_decay(x[lane], 1.0, q_bottom[item], HALF_SPACE, ALONG_X)[0]
-            _shoot_down(x[lane], stack, upper, match, top, above)
-            if lower < n:
-                q = complex(stack[lower - 1, Q0R], stack[lower - 1, Q0I])
-                rho = stack[lower - 1, HRHO] / stack[lower - 1, THICKNESS]
-                _start_decaying(
-                    half_space_decay(x[lane], 1.0, q, HALF_SPACE, ALONG_X)[0], rho, below[n]
-                )
-                below[lower, :] = below[n]
-            elif fluid:
-                _start_decaying(gamma, rho_bottom[item], below[n])
-            else:
-                below[n, :] = 0.0
-                below[n, 0 if kind[item] == RIGID else 1] = 1.0 if kind[item] == RIGID else -1.0
-            _shoot_up(x[lane], stack, lower, match, below)
-
-            # At the node: a mode is A times the shot from above and B = A·join times the other.
-            f, g, fx, gx = above[match, 0], above[match, 1], above[match, 2], above[match, 3]
-            u, v, ux, vx = below[match, 0], below[match, 1], below[match, 2], below[match, 3]
+            of_phi[:], hung[:] = 0.0, 0.0
+            above[upper, :, :], below[lower, :, :] = 0.0, 0.0
+            for m in range(VECTOR):
+                at = complex(xr[m], xi[m])
+                if upper > 0:
+                    gamma, rho = _decay_in(at, stack, upper)
+                    _start_decaying(-gamma, rho, above, upper, m)
+                else:
+                    above[0, PHI if top == RIGID else PSI, m] = 1.0
+                if lower < n:
+                    gamma, rho = _decay_in(at, stack, lower - 1)
+                    _start_decaying(gamma, rho, below, lower, m)
+                elif fluid:
+                    gamma = half_space_decay(at, 1.0, q_bottom[item], HALF_SPACE, ALONG_X)[0]
+                    _start_decaying(gamma, rho_bottom[item], below, n, m)
+                elif kind[item] == RIGID:
+                    below[n, PHI, m] = 1.0
+                else:
+                    below[n, PSI, m] = -1.0
+            for j in range(upper, match):
+                _forward(xr, xi, stack, j, 1.0, above, j, j + 1)
+            for j in range(lower - 1, match - 1, -1):
+                _forward(xr, xi, stack, j, -1.0, below, j + 1, j)
             unit = stack[min(match, n - 1), HRHO]
-            weight_u, weight_v = u.conjugate(), v.conjugate() * unit * unit
-            total = u * weight_u + v * weight_v
-            join = (f * weight_u + g * weight_v) / total
-            amplitude = 1.0 / cmath.sqrt((f * gx - g * fx) - join * join * (u * vx - v * ux))
-            hung[:], of_phi[:], of_w[:] = 0.0, 0.0, 0.0
-            g_a, g_b, g_gamma = 0j, 0j, 0j
-            for d in range(depth.shape[1]):
-                j = step_of[d]
-                if j < upper or (j >= lower and lower < n) or (j == n and not fluid):
-                    continue
-                in_upper = j < match
-                factor = amplitude if in_upper else amplitude * join
-                state = above[j] if in_upper else below[j]
-                offset = depth[item, d] - at_node[j]
-                cotangent = g_phi[lane, d] * factor
-                if j < n:
-                    phi, psi = _within(
-                        x[lane], stack[j], offset, state, cotangent, hung[j], of_phi[j]
-                    )
-                    slope = psi * stack[j, HRHO] / stack[j, THICKNESS]
-                else:
-                    decay = cmath.exp(-gamma * offset)
-                    phi = state[0] * decay
-                    hung[j, 0] += cotangent * decay
-                    g_gamma -= cotangent * offset * phi
-                    slope = -gamma * phi
-                g_depth[item, d] += cotangent * slope
-                g_offset[j] += cotangent * slope
-                if in_upper:
-                    g_a += g_phi[lane, d] * phi
-                else:
-                    g_b += g_phi[lane, d] * phi
-            g_a += g_b * join
-            g_norm = -0.5 * amplitude**3 * g_a
-            g_join = g_b * amplitude - 2.0 * join * (u * vx - v * ux) * g_norm
-            share_u, share_v = g_join * weight_u / total, g_join * weight_v / total
-
-            # Down from the node and up from it: (cotangents of the state, of W's state).
-            minus = -join * join * g_norm
-            up = np.array([g_norm * gx + share_u, share_v - g_norm * fx, -g_norm * g, g_norm * f])
-            down = np.array(
-                [minus * vx - join * share_u, -minus * ux - join * share_v, -minus * v, minus * u]
-            )
-            w_x = fx * v + f * vx - ux * g - u * gx
-            up_w, down_w = np.array([v, -u]), np.array([-g, f])
-            root = g_x[lane]
+            for m in range(b - a):
+                at = complex(xr[m], xi[m])
+                gamma = half_space_decay(at, 1.0, q_bottom[item], HALF_SPACE, ALONG_X)[0]
+                # At the node: a mode is A times the shot from above, A·join times the other.
+                f, g = _at(above, match, PHI, m), _at(above, match, PSI, m)
+                fx, gx = _at(above, match, PHI_X, m), _at(above, match, PSI_X, m)
+                u, v = _at(below, match, PHI, m), _at(below, match, PSI, m)
+                ux, vx = _at(below, match, PHI_X, m), _at(below, match, PSI_X, m)
+                weight_u, weight_v = u.conjugate(), v.conjugate() * unit * unit
+                total = u * weight_u + v * weight_v
+                join[m] = (f * weight_u + g * weight_v) / total
+                norm = (f * gx - g * fx) - join[m] * join[m] * (u * vx - v * ux)
+                amplitude = 1.0 / cmath.sqrt(norm)
+                g_a, g_b, g_gamma[m] = 0j, 0j, 0j
+                for d in range(depth.shape[1]):
+                    j = step_of[d]
+                    if j < upper or (j >= lower and lower < n) or (j == n and not fluid):
+                        continue
+                    states = above if j < match else below
+                    offset = depth[item, d] - at_node[j]
+                    cotangent = g_phi[a + m, d] * amplitude
+                    if j >= match:
+                        cotangent *= join[m]
+                    if j < n:
+                        phi, psi = _within(at, stack, j, offset, states, m, cotangent, hung, of_phi)
+                        slope = psi * (stack[j, HRHO] / stack[j, THICKNESS])
+                    else:
+                        decay = cmath.exp(-gamma * offset)
+                        phi = _at(states, j, PHI, m) * decay
+                        _put(hung, j, PHI, m, cotangent * decay)
+                        g_gamma[m] -= cotangent * offset * phi
+                        slope = -gamma * phi
+                    g_depth[item, d] += cotangent * slope
+                    g_offset[j] += cotangent * slope
+                    if j < match:
+                        g_a += g_phi[a + m, d] * phi
+                    else:
+                        g_b += g_phi[a + m, d] * phi
+                g_a += g_b * join[m]
+                g_norm = -0.5 * amplitude * amplitude * amplitude * g_a
+                g_join = g_b * amplitude - 2.0 * join[m] * (u * vx - v * ux) * g_norm
+                share_u, share_v = g_join * weight_u / total, g_join * weight_v / total
+                minus = -join[m] * join[m] * g_norm
+                w_x[m] = fx * v + f * vx - ux * g - u * gx
+                _set(up, m, g_norm * gx + share_u, share_v - g_norm * fx, -g_norm * g, g_norm * f)
+                _set(
+                    down,
+                    m,
+                    minus * vx - join[m] * share_u + complex(hung[match, 0, m], hung[match, 1, m]),
+                    -minus * ux - join[m] * share_v + complex(hung[match, 2, m], hung[match, 3, m]),
+                    -minus * v,
+                    minus * u,
+                )
             for j in range(match - 1, upper - 1, -1):
-                _back(x[lane], stack[j], 1.0, above[j], up, up_w, of_phi[j], of_w[j])
-                up[:2] += hung[j]
-            down[:2] += hung[match]
+                _back(xr, xi, stack, j, 1.0, above, up, hung, of_phi, of_w)
             for j in range(match, lower):
-                _back(x[lane], stack[j], -1.0, below[j + 1], down, down_w, of_phi[j], of_w[j])
-                down[:2] += hung[j + 1]
-            of_bottom = np.zeros((2, 2), np.complex128)
-            if fluid:
-                rho = rho_bottom[item]
-                g_gamma += (0.5 * down[3] / (gamma * gamma) - down[1]) / rho
-                of_bottom[0, 0] = -0.5 * g_gamma / gamma
-                of_bottom[0, 1] = (gamma * down[1] + 0.5 * down[3] / gamma) / rho**2
-                of_bottom[1, 0] = 0.5 * down_w[1] / (rho * gamma)
-                of_bottom[1, 1] = gamma * down_w[1] / rho**2
-                root -= of_bottom[0, 0]
-            # z = h²(x - q₀): x enters each step as -q₀ does.
+                _back(xr, xi, stack, j, -1.0, below, down, hung, of_phi, of_w)
+            for m in range(b - a):
+                root = g_x[a + m]
+                of_bottom = np.zeros((2, 2), np.complex128)
+                if fluid:
+                    at, rho = complex(xr[m], xi[m]), rho_bottom[item]
+                    gamma = half_space_decay(at, 1.0, q_bottom[item], HALF_SPACE, ALONG_X)[0]
+                    g1, g3 = complex(down[2, m], down[3, m]), complex(down[6, m], down[7, m])
+                    g_gamma[m] += (0.5 * g3 / (gamma * gamma) - g1) / rho
+                    of_bottom[0, 0] = -0.5 * g_gamma[m] / gamma
+                    of_bottom[0, 1] = (gamma * g1 + 0.5 * g3 / gamma) / rho**2
+                    # At a root each shot is the mode: W changes by perturbation integrals, in the
+                    # units of the shot from above 1/join and of the one from below join.
+                    of_bottom[1, 0] = 0.5 * join[m] / (rho * gamma)
+                    of_bottom[1, 1] = join[m] * gamma / rho**2
+                    root -= of_bottom[0, 0]
+                # z = h²(x - q₀): x enters each step as -q₀ does.
+                for j in range(upper, lower):
+                    root -= complex(of_phi[j, 0, m], of_phi[j, 1, m])
+                factor = -root / w_x[m]
+                g_bottom[item] += of_bottom[0] + factor * of_bottom[1]
+                up[0, m], up[1, m] = (factor / join[m]).real, (factor / join[m]).imag
+                down[0, m], down[1, m] = (factor * join[m]).real, (factor * join[m]).imag
             for j in range(upper, lower):
-                root -= of_phi[j, Q0]
-            factor = -root / w_x
-            for j in range(upper, lower):
+                scale = up if j < match else down
                 for column in range(5):
-                    g_steps[first[item] + j, column] += of_phi[j, column] + factor * of_w[j, column]
-            g_bottom[item] += of_bottom[0] + factor * of_bottom[1]
+                    real, imag = 0.0, 0.0
+                    for m in range(b - a):
+                        wr, wi = of_w[j, 2 * column, m], of_w[j, 2 * column + 1, m]
+                        real += of_phi[j, 2 * column, m] + scale[0, m] * wr - scale[1, m] * wi
+                        imag += of_phi[j, 2 * column + 1, m] + scale[0, m] * wi + scale[1, m] * wr
+                    g_item[j, column] += complex(real, imag)
         # A depth within a step is measured from the thicknesses above it.
         beyond = 0j
         for j in range(n, 0, -1):
             beyond += g_offset[j]
-            g_steps[first[item] + j - 1, H] -= beyond
+            g_item[j - 1, H] -= beyond
     return g_steps, g_bottom, g_depth
 
 
@@ -252,11 +289,11 @@ def segment_cotangents(
     return g_top, g_low, g_thickness, g_rho
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _transfer(z: complex, v1: complex, v2: complex) -> Any:
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST, forceinline=True)
+def _transfer(eta: Any, z: complex, v1: complex, v2: complex) -> Any:
     """(M₁₁, M₁₂, M₂₁, M₂₂) of a unit step and their derivatives by z; see ``propagator``."""
-    xi, eta0, eta1, eta2, eta3, eta4 = complex_eta_functions(z)
-    w = v1 * v1 / 24.0
+    xi, eta0, eta1, eta2, eta3, eta4 = eta
+    w = v1 * v1 * (1.0 / 24.0)
     odd, d_odd = 0.5 * v1 * eta1, 0.25 * v1 * eta2
     even, d_even = xi - w * eta2, 0.5 * (eta0 - w * eta3)
     m12 = eta0 - 0.5 * v2 * eta2 - w * eta3
@@ -267,21 +304,26 @@ def _transfer(z: complex, v1: complex, v2: complex) -> Any:
     return even + odd, m12, m21, even - odd, d_even + d_odd, d12, d21, d_even - d_odd
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _transfer_cotangents(z: complex, v1: complex, v2: complex, m: Any, d: Any) -> Any:
-    """(g_z, g_v1, g_v2) from the cotangents m of M and d of ∂M/∂z, as ``_transfer`` orders them."""
-    _, eta0, eta1, eta2, eta3, eta4 = complex_eta_functions(z)
-    # Only beside v₁²: five terms of its power series do.
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST, forceinline=True)
+def _of_matrix(eta: Any, matrix: Any, v1: complex, z: complex, m: Any) -> Any:
+    """(g_z, g_v1, g_v2) from the cotangents m of M alone; both as ``_transfer`` orders them."""
+    _, _, eta1, eta2, eta3, _ = eta
+    w1 = v1 * (1.0 / 12.0)
+    g_z = m[0] * matrix[4] + m[1] * matrix[5] + m[2] * matrix[6] + m[3] * matrix[7]
+    g_v1 = 0.5 * (m[0] - m[3]) * eta1
+    g_v1 -= w1 * ((m[0] + m[3]) * eta2 + m[1] * eta3 + m[2] * (eta1 + 7.0 * eta2))
+    return g_z, g_v1, 0.5 * eta2 * (m[2] * z - m[1])
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST, forceinline=True)
+def _of_slope(eta: Any, z: complex, v1: complex, v2: complex, d: Any) -> Any:
+    """(g_z, g_v1, g_v2) from the cotangents d of ∂M/∂z."""
+    _, _, eta1, eta2, eta3, eta4 = eta
+    # Only beside v₁²: a few terms of its power series do.
     eta5 = 1 / 10395 + z * (1 / 270270 + z * (1 / 16216200 + z * (1 / 1654052400)))
-    w, w1 = v1 * v1 / 24.0, v1 / 12.0
-    even, odd = m[0] + m[3], m[0] - m[3]
-    d_even, d_odd = d[0] + d[3], d[0] - d[3]
-    g_z = even * 0.5 * (eta0 - w * eta3) + odd * 0.25 * v1 * eta2
-    g_z += m[1] * 0.5 * (eta1 - 0.5 * v2 * eta3 - w * eta4)
-    g_z += m[2] * (
-        eta0 + 0.5 * z * eta1 + 0.5 * v2 * (eta2 + 0.5 * z * eta3) - 0.5 * w * (eta2 + 7.0 * eta3)
-    )
-    g_z += d_even * 0.25 * (eta1 - w * eta4) + d_odd * 0.125 * v1 * eta3
+    w, w1 = v1 * v1 * (1.0 / 24.0), v1 * (1.0 / 12.0)
+    even, odd = d[0] + d[3], d[0] - d[3]
+    g_z = even * 0.25 * (eta1 - w * eta4) + odd * 0.125 * v1 * eta3
     g_z += d[1] * 0.25 * (eta2 - 0.5 * v2 * eta4 - w * eta5)
     g_z += d[2] * (
         eta1
@@ -289,158 +331,202 @@ def _transfer_cotangents(z: complex, v1: complex, v2: complex, m: Any, d: Any) -
         + 0.5 * v2 * (eta3 + 0.25 * z * eta4)
         - 0.25 * w * (eta3 + 7.0 * eta4)
     )
-    g_v1 = 0.5 * odd * eta1 + 0.25 * d_odd * eta2
-    g_v1 -= w1 * (even * eta2 + m[1] * eta3 + m[2] * (eta1 + 7.0 * eta2))
-    g_v1 -= 0.5 * w1 * (d_even * eta3 + d[1] * eta4 + d[2] * (eta2 + 7.0 * eta3))
-    g_v2 = 0.5 * eta2 * (m[2] * z - m[1]) - 0.25 * d[1] * eta3
-    g_v2 += 0.5 * d[2] * (eta2 + 0.5 * z * eta3)
-    return g_z, g_v1, g_v2
+    g_v1 = 0.25 * odd * eta2
+    g_v1 -= 0.5 * w1 * (even * eta3 + d[1] * eta4 + d[2] * (eta2 + 7.0 * eta3))
+    return g_z, g_v1, 0.5 * d[2] * (eta2 + 0.5 * z * eta3) - 0.25 * d[1] * eta3
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST, forceinline=True)
+def _step_of(xr: float, xi: float, stack: Any, j: int, sign: float) -> Any:
+    """(z, v₁, v₂) of step j, signed for the way up."""
+    h2 = stack[j, H2]
+    z = complex(h2 * (xr - stack[j, Q0R]), h2 * (xi - stack[j, Q0I]))
+    v1 = complex(sign * stack[j, V1R], sign * stack[j, V1I])
+    return z, v1, complex(stack[j, V2R], stack[j, V2I])
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, forceinline=True)
+def _at(states: Any, j: int, row: int, m: int) -> complex:
+    return complex(states[j, row, m], states[j, row + 1, m])
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, forceinline=True)
+def _put(to: Any, j: int, row: int, m: int, value: complex) -> None:
+    to[j, row, m] += value.real
+    to[j, row + 1, m] += value.imag
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _set(to: Any, m: int, g0: complex, g1: complex, g2: complex, g3: complex) -> None:
+    to[0, m], to[1, m], to[2, m], to[3, m] = g0.real, g0.imag, g1.real, g1.imag
+    to[4, m], to[5, m], to[6, m], to[7, m] = g2.real, g2.imag, g3.real, g3.imag
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _step_of(x: complex, step: Any, sign: float) -> Any:
-    """(z, v₁, v₂, hρ) of a step, signed for the way up."""
-    z = step[H2] * (x - complex(step[Q0R], step[Q0I]))
-    v1, v2 = sign * complex(step[V1R], step[V1I]), complex(step[V2R], step[V2I])
-    return z, v1, v2, sign * step[HRHO]
+def _decay_in(x: complex, stack: Any, j: int) -> Any:
+    """(γ, ρ) of what decays in the medium of step j."""
+    q = complex(stack[j, Q0R], stack[j, Q0I])
+    gamma = half_space_decay(x, 1.0, q, HALF_SPACE, ALONG_X)[0]
+    return gamma, stack[j, HRHO] / stack[j, THICKNESS]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _forward(x: complex, step: Any, sign: float, state: Any, to: Any) -> None:
-    """The state (φ, ψ, ∂φ/∂x, ∂ψ/∂x) one step further."""
-    z, v1, v2, hrho = _step_of(x, step, sign)
-    m11, m12, m21, m22, d11, d12, d21, d22 = _transfer(z, v1, v2)
-    f, g, fx, gx = state[0], state[1], state[2], state[3]
-    to[0] = m11 * f + m12 * hrho * g
-    to[1] = m21 / hrho * f + m22 * g
-    to[2] = m11 * fx + m12 * hrho * gx + step[H2] * (d11 * f + d12 * hrho * g)
-    to[3] = m21 / hrho * fx + m22 * gx + step[H2] * (d21 / hrho * f + d22 * g)
+def _start_decaying(gamma: complex, rho: float, states: Any, j: int, m: int) -> None:
+    states[j, PHI, m] = 1.0
+    _put(states, j, PSI, m, -gamma / rho)
+    _put(states, j, PSI_X, m, -0.5 / (gamma * rho))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _shoot_down(x: complex, stack: Any, upper: int, match: int, top: int, states: Any) -> None:
-    """Fills the states at the nodes ``upper`` to ``match``."""
-    states[upper, :] = 0.0
-    if upper > 0:
-        q = complex(stack[upper, Q0R], stack[upper, Q0I])
-        gamma = half_space_decay(x, 1.0, q, HALF_SPACE, ALONG_X)[0]
-        _start_decaying(-gamma, stack[upper, HRHO] / stack[upper, THICKNESS], states[upper])
-    else:
-        states[0, 0 if top == RIGID else 1] = 1.0
-    for j in range(upper, match):
-        _forward(x, stack[j], 1.0, states[j], states[j + 1])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _shoot_up(x: complex, stack: Any, lower: int, match: int, states: Any) -> None:
-    """Fills the states at the nodes ``lower`` - 1 to ``match``."""
-    for j in range(lower - 1, match - 1, -1):
-        _forward(x, stack[j], -1.0, states[j + 1], states[j])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _start_decaying(gamma: complex, rho: float, state: Any) -> None:
-    state[0], state[1] = 1.0, -gamma / rho
-    state[2], state[3] = 0.0, -0.5 / (gamma * rho)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _back(
-    x: complex, step: Any, sign: float, state: Any, g: Any, g_w: Any, of_phi: Any, of_w: Any
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+def _forward(
+    xr: Any, xi: Any, stack: Any, j: int, sign: float, states: Any, at: int, to: int
 ) -> None:
-    """Carries cotangents back over a step that was entered with ``state``.
-
-    ``g`` (4,) of the state and ``g_w`` (2,) of W's part of it are replaced by those at its start;
-    what falls to the step itself is added to ``of_phi`` and ``of_w``.
-    """
-    z, v1, v2, hrho = _step_of(x, step, sign)
-    h2 = step[H2]
-    m11, m12, m21, m22, d11, d12, d21, d22 = _transfer(z, v1, v2)
-    m12, m21, d12, d21 = m12 * hrho, m21 / hrho, d12 * hrho, d21 / hrho
-    f, p, fx, px = state[0], state[1], state[2], state[3]
-    m = np.empty(4, np.complex128)
-    d = np.empty(4, np.complex128)
-    m[0], m[1] = g[0] * f + g[2] * fx, (g[0] * p + g[2] * px) * hrho
-    m[2], m[3] = (g[1] * f + g[3] * fx) / hrho, g[1] * p + g[3] * px
-    d[0], d[1], d[2], d[3] = (
-        h2 * g[2] * f,
-        h2 * g[2] * p * hrho,
-        h2 * g[3] * f / hrho,
-        h2 * g[3] * p,
-    )
-    g_z, g_v1, g_v2 = _transfer_cotangents(z, v1, v2, m, d)
-    # M₁₂ goes with hρ and M₂₁ with its inverse; the x-derivatives go with h² beside.
-    scale = m[1] * m12 / hrho - m[2] * m21 * hrho + d[1] * d12 / hrho - d[2] * d21 * hrho
-    grown = d[0] * d11 + d[1] * d12 / hrho + d[2] * d21 * hrho + d[3] * d22
-    _add(step, sign, z, v1, v2, g_z, g_v1, g_v2, scale, 2.0 * grown, of_phi)
-    m[0], m[1], m[2], m[3] = g_w[0] * f, g_w[0] * p * hrho, g_w[1] * f / hrho, g_w[1] * p
-    d[:] = 0.0
-    g_z, g_v1, g_v2 = _transfer_cotangents(z, v1, v2, m, d)
-    scale = m[1] * m12 / hrho - m[2] * m21 * hrho
-    _add(step, sign, z, v1, v2, g_z, g_v1, g_v2, scale, 0j, of_w)
-    g0, g1, g2, g3 = g[0], g[1], g[2], g[3]
-    g[0] = m11 * g0 + m21 * g1 + h2 * (d11 * g2 + d21 * g3)
-    g[1] = m12 * g0 + m22 * g1 + h2 * (d12 * g2 + d22 * g3)
-    g[2] = m11 * g2 + m21 * g3
-    g[3] = m12 * g2 + m22 * g3
-    g0, g1 = g_w[0], g_w[1]
-    g_w[0], g_w[1] = m11 * g0 + m21 * g1, m12 * g0 + m22 * g1
+    """Carries the states (φ, ψ, ∂φ/∂x, ∂ψ/∂x) over step j from one node to the next."""
+    h2, hrho, inv_hrho = stack[j, H2], sign * stack[j, HRHO], sign * stack[j, INV_HRHO]
+    for m in range(xr.size):
+        z, v1, v2 = _step_of(xr[m], xi[m], stack, j, sign)
+        m11, m12, m21, m22, d11, d12, d21, d22 = _transfer(complex_eta_functions(z), z, v1, v2)
+        f, g = _at(states, at, PHI, m), _at(states, at, PSI, m) * hrho
+        fx, gx = _at(states, at, PHI_X, m), _at(states, at, PSI_X, m) * hrho
+        f1, g1 = m11 * f + m12 * g, (m21 * f + m22 * g) * inv_hrho
+        f2 = m11 * fx + m12 * gx + h2 * (d11 * f + d12 * g)
+        g2 = (m21 * fx + m22 * gx + h2 * (d21 * f + d22 * g)) * inv_hrho
+        states[to, 0, m], states[to, 1, m] = f1.real, f1.imag
+        states[to, 2, m], states[to, 3, m] = g1.real, g1.imag
+        states[to, 4, m], states[to, 5, m] = f2.real, f2.imag
+        states[to, 6, m], states[to, 7, m] = g2.real, g2.imag
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _add(
-    step: Any,
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+def _back(
+    xr: Any,
+    xi: Any,
+    stack: Any,
+    j: int,
     sign: float,
-    z: complex,
-    v1: complex,
-    v2: complex,
+    states: Any,
+    cotangents: Any,
+    hung: Any,
+    of_phi: Any,
+    of_w: Any,
+) -> None:
+    """Turns cotangents of the states that left step j into those of the states that entered it.
+
+    What falls to the step itself is added to ``of_phi``; ``of_w`` becomes the change of W with it
+    where the shot is the mode. ``hung`` joins at the node reached.
+    """
+    at, to = (j, j + 1) if sign > 0.0 else (j + 1, j)
+    h2, hrho, inv_hrho = stack[j, H2], sign * stack[j, HRHO], sign * stack[j, INV_HRHO]
+    for m in range(xr.size):
+        z, v1, v2 = _step_of(xr[m], xi[m], stack, j, sign)
+        eta = complex_eta_functions(z)
+        matrix = _transfer(eta, z, v1, v2)
+        m11, m12, m21, m22, d11, d12, d21, d22 = matrix
+        # In the unit step's own state (φ, hρψ).
+        f, p = _at(states, at, PHI, m), _at(states, at, PSI, m) * hrho
+        fx, px = _at(states, at, PHI_X, m), _at(states, at, PSI_X, m) * hrho
+        g0 = complex(cotangents[0, m], cotangents[1, m])
+        g1 = complex(cotangents[2, m], cotangents[3, m]) * inv_hrho
+        g2 = complex(cotangents[4, m], cotangents[5, m])
+        g3 = complex(cotangents[6, m], cotangents[7, m]) * inv_hrho
+        c = (g0 * f + g2 * fx, g0 * p + g2 * px, g1 * f + g3 * fx, g1 * p + g3 * px)
+        d = (h2 * g2 * f, h2 * g2 * p, h2 * g3 * f, h2 * g3 * p)
+        z_m, v1_m, v2_m = _of_matrix(eta, matrix, v1, z, c)
+        z_d, v1_d, v2_d = _of_slope(eta, z, v1, v2, d)
+        # M₁₂ goes with hρ and M₂₁ with its inverse; the derivatives by x go with h² beside.
+        scale = c[1] * m12 - c[2] * m21 + d[1] * d12 - d[2] * d21
+        grown = 2.0 * (d[0] * d11 + d[1] * d12 + d[2] * d21 + d[3] * d22)
+        z_m, v1_m, v2_m = z_m + z_d, v1_m + v1_d, v2_m + v2_d
+        grown += scale + 2.0 * (z * z_m + v1 * v1_m + v2 * v2_m)
+        _add(stack, j, sign, m, z_m, v1_m, v2_m, scale, grown, 1.0, of_phi)
+        # W = φ_L ψ_R - φ_R ψ_L with the mode itself on the other side.
+        w0, w1 = sign * _at(states, to, PSI, m), -sign * inv_hrho * _at(states, to, PHI, m)
+        c = (w0 * f, w0 * p, w1 * f, w1 * p)
+        z_m, v1_m, v2_m = _of_matrix(eta, matrix, v1, z, c)
+        scale = c[1] * m12 - c[2] * m21
+        grown = scale + 2.0 * (z * z_m + v1 * v1_m + v2 * v2_m)
+        _add(stack, j, sign, m, z_m, v1_m, v2_m, scale, grown, 0.0, of_w)
+        f1 = m11 * g0 + m21 * g1 + h2 * (d11 * g2 + d21 * g3)
+        p1 = (m12 * g0 + m22 * g1 + h2 * (d12 * g2 + d22 * g3)) * hrho
+        f2, p2 = m11 * g2 + m21 * g3, (m12 * g2 + m22 * g3) * hrho
+        cotangents[0, m] = f1.real + hung[at, 0, m]
+        cotangents[1, m] = f1.imag + hung[at, 1, m]
+        cotangents[2, m] = p1.real + hung[at, 2, m]
+        cotangents[3, m] = p1.imag + hung[at, 3, m]
+        cotangents[4, m], cotangents[5, m] = f2.real, f2.imag
+        cotangents[6, m], cotangents[7, m] = p2.real, p2.imag
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST, forceinline=True)
+def _add(
+    stack: Any,
+    j: int,
+    sign: float,
+    m: int,
     g_z: complex,
     g_v1: complex,
     g_v2: complex,
     scale: complex,
     grown: complex,
+    keep: float,
     to: Any,
 ) -> None:
-    """Adds to the cotangents of a step; ``scale`` is that of log hρ, ``grown`` of log h alone."""
-    h2, h = step[H2], step[THICKNESS]
-    to[Q0] -= h2 * g_z
-    to[Q1] += h2 * sign * g_v1
-    to[Q2] -= h2 * g_v2
-    to[H] += (scale + grown + 2.0 * (z * g_z + v1 * g_v1 + v2 * g_v2)) / h
-    to[RHO] += scale * h / step[HRHO]
+    """Adds to ``keep`` times the cotangents of step j; ``scale`` of log ρ, ``grown`` of log h."""
+    h2, inv_h = stack[j, H2], 1.0 / stack[j, THICKNESS]
+    inv_rho = stack[j, THICKNESS] * stack[j, INV_HRHO]
+    g_q1 = h2 * sign * g_v1
+    to[j, 0, m] = keep * to[j, 0, m] - h2 * g_z.real
+    to[j, 1, m] = keep * to[j, 1, m] - h2 * g_z.imag
+    to[j, 2, m] = keep * to[j, 2, m] + g_q1.real
+    to[j, 3, m] = keep * to[j, 3, m] + g_q1.imag
+    to[j, 4, m] = keep * to[j, 4, m] - h2 * g_v2.real
+    to[j, 5, m] = keep * to[j, 5, m] - h2 * g_v2.imag
+    to[j, 6, m] = keep * to[j, 6, m] + inv_h * grown.real
+    to[j, 7, m] = keep * to[j, 7, m] + inv_h * grown.imag
+    to[j, 8, m] = keep * to[j, 8, m] + inv_rho * scale.real
+    to[j, 9, m] = keep * to[j, 9, m] + inv_rho * scale.imag
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
 def _within(
-    x: complex, step: Any, offset: float, state: Any, cotangent: complex, hung: Any, of_phi: Any
+    x: complex,
+    stack: Any,
+    j: int,
+    offset: float,
+    states: Any,
+    lane: int,
+    cotangent: complex,
+    hung: Any,
+    of_phi: Any,
 ) -> Any:
-    """(φ, ψ) at ``offset`` in a step entered with ``state``; adds the cotangents of φ there.
+    """(φ, ψ) at ``offset`` in step j; adds the cotangents of φ there.
 
-    ``of_phi`` gets those at a fixed offset, ``hung`` (2,) those of the state.
+    ``of_phi`` gets those at a fixed offset, ``hung`` those of the state at its top.
     """
-    h = step[THICKNESS]
+    h = stack[j, THICKNESS]
     a = min(offset / h, 1.0)
     b = a - 1.0
     to_q0 = 1.5 * (b * b + a * a / 3.0) - 0.5
-    q0 = complex(step[Q0R], step[Q0I])
-    q1 = complex(step[V1R], step[V1I]) / step[H2]
-    q2 = -complex(step[V2R], step[V2I]) / step[H2]
-    h2, hrho = (a * h) ** 2, max(a, 1e-12) * step[HRHO]
+    q0 = complex(stack[j, Q0R], stack[j, Q0I])
+    inv_h2 = 1.0 / stack[j, H2]
+    q1 = complex(stack[j, V1R], stack[j, V1I]) * inv_h2
+    q2 = -complex(stack[j, V2R], stack[j, V2I]) * inv_h2
+    h2, hrho = (a * h) ** 2, max(a, 1e-12) * stack[j, HRHO]
     z = h2 * (x - q0 - q1 * b - q2 * to_q0)
     v1, v2 = h2 * a * (q1 + 3.0 * q2 * b), -h2 * a * a * q2
-    m11, m12, m21, m22, _, _, _, _ = _transfer(z, v1, v2)
-    m, d = np.zeros(4, np.complex128), np.zeros(4, np.complex128)
-    m[0], m[1] = cotangent * state[0], cotangent * state[1] * hrho
-    g_z, g_v1, g_v2 = _transfer_cotangents(z, v1, v2, m, d)
-    of_phi[Q0] -= h2 * g_z
-    of_phi[Q1] += h2 * (a * g_v1 - b * g_z)
-    of_phi[Q2] += h2 * (3.0 * a * b * g_v1 - to_q0 * g_z - a * a * g_v2)
-    of_phi[RHO] += m[1] * m12 * h / step[HRHO]
+    eta = complex_eta_functions(z)
+    matrix = _transfer(eta, z, v1, v2)
+    f, p = _at(states, j, PHI, lane), _at(states, j, PSI, lane) * hrho
+    c = (cotangent * f, cotangent * p, 0j, 0j)
+    g_z, g_v1, g_v2 = _of_matrix(eta, matrix, v1, z, c)
+    _put(of_phi, j, 0, lane, -h2 * g_z)
+    _put(of_phi, j, 2, lane, h2 * (a * g_v1 - b * g_z))
+    _put(of_phi, j, 4, lane, h2 * (3.0 * a * b * g_v1 - to_q0 * g_z - a * a * g_v2))
     # A thicker step at the same offset: a and b shrink, the profile stretches.
     g_a = -h2 * (q1 + q2 * (3.0 * b + a)) * g_z
     g_a += h2 * (q1 + 3.0 * q2 * (2.0 * a - 1.0)) * g_v1 - 2.0 * h2 * a * q2 * g_v2
-    of_phi[H] -= g_a * a / h
-    hung[0] += cotangent * m11
-    hung[1] += cotangent * m12 * hrho
-    phi = m11 * state[0] + m12 * hrho * state[1]
-    return phi, m21 / hrho * state[0] + m22 * state[1]
+    _put(of_phi, j, 6, lane, -g_a * (a / h))
+    _put(of_phi, j, 8, lane, c[1] * matrix[1] * (h * stack[j, INV_HRHO]))
+    _put(hung, j, PHI, lane, cotangent * matrix[0])
+    _put(hung, j, PSI, lane, cotangent * matrix[1] * hrho)
+    return matrix[0] * f + matrix[1] * p, (matrix[2] * f + matrix[3] * p) * (1.0 / hrho)

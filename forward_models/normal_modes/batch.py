@@ -44,6 +44,7 @@ class Problem:
     c_half: np.ndarray
     rho_half: np.ndarray
     c_high: float
+    merge: bool
 
     def __len__(self) -> int:
         return self.thickness.shape[0]
@@ -61,6 +62,7 @@ class Problem:
             np.ascontiguousarray(self.c_half[:, rows]),
             self.rho_half[rows],
             self.c_high,
+            self.merge,
         )
         return Items(self.top, *stacks)
 
@@ -126,6 +128,8 @@ def make_problem(environment: Environment, frequency: Numbers, c_high: float | N
         c_half=arrays[4],
         rho_half=arrays[5],
         c_high=math.inf if c_high is None else float(c_high),
+        # The density of one segment has a gradient of its own only in steps of its own.
+        merge=not environment.density.requires_grad,
     )
 
 

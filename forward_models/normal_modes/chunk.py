@@ -67,7 +67,8 @@ def solve_chunk(
     drift = -1j * change / slope
     if exact:
         lossy = items.lossy()[lanes.item]
-        x[lossy] = complex_modes(items, lanes[lossy], x[lossy], drift[lossy])
+        solved, x[lossy] = complex_modes(items, lanes[lossy], x[lossy], drift[lossy])
+        lanes.node[lossy] = solved.node
         k = np.sqrt(x)
     else:
         k = np.sqrt(x + drift)

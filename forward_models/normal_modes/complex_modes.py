@@ -8,7 +8,12 @@ shrink until each prediction is confirmed, and the set is checked for duplicates
 
 from __future__ import annotations
 
+import cmath
+import math
+from typing import Any
+
 import numpy as np
+from numba import njit
 
 from forward_models.normal_modes.items import (
     Items,
@@ -16,6 +21,7 @@ from forward_models.normal_modes.items import (
     drift_of,
     wronskian_of,
 )
+from forward_models.normal_modes.steps import H2, Q0I, Q0R
 from forward_models.normal_modes.wronskian import ALONG_LOSS
 
 # A corrector that moves the prediction by more than this share of the distance to the neighbouring
@@ -32,10 +38,14 @@ _SHORTEST_STEP = 1e-5
 # square. On the way a root need only be told from its neighbours.
 _EXACT = 3e-6
 _ON_THE_WAY = 1e-2
+# Nepers between a node and where its mode is strong beyond which the node moves.
+_FAR = 2.0
 
 
-def complex_modes(items: Items, lanes: Lanes, start: np.ndarray, drift: np.ndarray) -> np.ndarray:
-    """Complex x of every mode, in the order of ``start``.
+def complex_modes(
+    items: Items, lanes: Lanes, start: np.ndarray, drift: np.ndarray
+) -> tuple[Lanes, np.ndarray]:
+    """(lanes, x): complex x of every mode, in the order of ``start``, and where its shots meet.
 
     ``start`` is x of the lossless guide, ``drift`` its derivative with the share of the loss.
     """
@@ -57,7 +67,13 @@ def complex_modes(items: Items, lanes: Lanes, start: np.ndarray, drift: np.ndarr
         h = np.flatnonzero(hard)
         x[h] = _follow(items, lanes[h], start[h], drift[h], spacing[h], largest)
         hard = _duplicates(lanes, x, spacing)
-    return x
+    moved = np.flatnonzero(np.abs(drift) > _SHIFT_LIMIT * spacing)
+    node = lanes.node.copy()
+    node[moved] = _sheltered(items, lanes[moved], x[moved])
+    moved = np.flatnonzero(node != lanes.node)
+    lanes = Lanes(lanes.item, node)
+    x[moved], _ = newton(items, lanes[moved], x[moved], one[moved], _EXACT * spacing[moved])
+    return lanes, x
 
 
 def newton(
@@ -181,3 +197,32 @@ def _duplicates(lanes: Lanes, x: np.ndarray, spacing: np.ndarray) -> np.ndarray:
         near &= lanes.item[a] == lanes.item[b]
         marked[a[near]] = marked[b[near]] = True
     return marked
+
+
+def _sheltered(items: Items, lanes: Lanes, x: np.ndarray) -> np.ndarray:
+    """(lane,) match nodes where the modes are strong.
+
+    A mode of a lossy layer decays in the water, though it oscillates there, and its shape would be
+    lost at the axis of the duct. The node moves to the step of least decay where that is more than
+    a few nepers away.
+    """
+    return _least_decay(x, lanes.item, lanes.node, items.steps, items.first, _FAR)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _least_decay(x: Any, item: Any, node: Any, steps: Any, first: Any, far: float) -> Any:
+    """(lane,) nodes; decay is Re √(x - q₀) over a step."""
+    result = node.copy()
+    for lane in range(x.size):
+        start, stop = first[item[lane]], first[item[lane] + 1]
+        least, best, rate = np.inf, start + node[lane], np.empty(stop - start)
+        for j in range(start, stop):
+            gamma = cmath.sqrt(x[lane] - complex(steps[j, Q0R], steps[j, Q0I])).real
+            rate[j - start] = gamma * math.sqrt(steps[j, H2])
+            if gamma < least and steps[j, Q0R] > x[lane].real:
+                least, best = gamma, j
+        best -= start
+        low, high = min(best, node[lane]), max(best, node[lane])
+        if rate[low:high].sum() > far:
+            result[lane] = best
+    return result

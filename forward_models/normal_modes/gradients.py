@@ -46,12 +46,7 @@ class Cotangents:
     def zeros(cls, problem: Problem, depth: np.ndarray) -> Cotangents:
         """Nothing yet; ``depth`` (B, D) m is where mode functions are taken."""
         shapes = [tuple(medium.shape) for medium in problem.media]
-        return cls(
-            problem,
-            depth,
-            *(np.zeros(shape, np.complex128) for shape in shapes),
-            depth=np.zeros(depth.shape, np.complex128),
-        )
+        return cls(problem, depth, *(np.zeros(s, np.complex128) for s in [*shapes, depth.shape]))
 
     def add(self, rows: slice, modes: ModeList, g_k: np.ndarray, g_phi: np.ndarray) -> None:
         """Adds those of the environments ``rows``: g_k (mode,) of k and g_phi (mode, D) of φ."""
@@ -60,11 +55,10 @@ class Cotangents:
         frequencies = problem.omega.size
         g_steps, g_bottom, g_depth = step_cotangents(
             modes.x,
-            modes.node,
-            modes.first,
             0.5 * g_k / modes.k,  # k = √x
             np.ascontiguousarray(g_phi),
             np.repeat(self.at[rows], frequencies, axis=0),
+            *modes.lanes.blocks(),
             items.steps,
             items.first,
             items.top,

@@ -79,6 +79,7 @@ def build_steps(
     c_half: Any,
     rho_half: Any,
     c_high: float,
+    merge: bool,
 ) -> Any:
     """The eigenproblems of a chunk of B environments at F frequencies, environment by environment.
 
@@ -90,6 +91,7 @@ def build_steps(
         omega: (F,) rad/s.
         thickness, rho: (B, S); c_top, c_bottom: (F, B, S) complex.
         c_half: (F, B) complex; rho_half: (B,); ``bottom`` one of the kinds above.
+        merge: whether segments may share a step.
 
     Returns:
         steps (n, N_COLUMNS) of all items in turn, first (B·F + 1,) their bounds, x_min, x_max,
@@ -142,7 +144,7 @@ def build_steps(
                 piece[used, 1], edges[used, 0], edges[used, 1] = s, ends[i], ends[i + 1]
                 used += 1
                 # Does the segment fit into the step before?
-                joined = count == 1 and before >= 0 and rho[b, s] == rho[b, before]
+                joined = merge and count == 1 and before >= 0 and rho[b, s] == rho[b, before]
                 joined = joined and filled + rate[item, s, 0] <= 1.0
                 while True:
                     start = opened if joined else used - 1
