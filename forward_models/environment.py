@@ -109,8 +109,9 @@ class Environment:
         """(B,) m: depth of the top of the half-space, or of the rigid or vacuum bottom."""
         return self.thickness.sum(dim=1)
 
-    def validate(self) -> None:
-        """Raises ModelInputError naming the first segment and field that no medium can have."""
+    def problems(self) -> dict[int, str]:
+        """What no medium can have: a line by the index of each environment that has it."""
+        found: dict[int, str] = {}
         for name in (*_PER_SEGMENT, "water_depth", *_HALF_SPACE):
             value = getattr(self, name)
             if value is None:
@@ -119,22 +120,24 @@ class Environment:
             bad = ~torch.isfinite(value) | (value < 0) | ((value == 0) & (not may_be_zero))
             if name in _PER_SEGMENT and name != "thickness":
                 bad &= self.thickness > 0
-            if bad.any():
-                where = torch.nonzero(bad)[0].tolist()
-                place = f"environment {where[0]}"
-                if name in _PER_SEGMENT:
-                    place += f", segment {where[1]}"
-                least = "zero or more" if may_be_zero else "above zero"
-                raise ModelInputError(
-                    f"{place}: {name}: {float(value[tuple(where)]):g} must be finite and {least}"
-                )
+            least = "zero or more" if may_be_zero else "above zero"
+            for where in torch.nonzero(bad).tolist():
+                place = f"segment {where[1]}: " if name in _PER_SEGMENT else ""
+                what = f"{float(value[tuple(where)]):g} must be finite and {least}"
+                found.setdefault(where[0], f"{place}{name}: {what}")
+        for index in torch.nonzero(~(self.bottom_depth > 0)).flatten().tolist():
+            found.setdefault(index, "thickness: all zero; give at least one layer")
+        return found
+
+    def validate(self) -> None:
+        """Raises ModelInputError naming the first segment and field that no medium can have."""
+        for index, problem in self.problems().items():
+            raise ModelInputError(f"environment {index}: {problem}")
         if (self.bottom == "half_space") != (self.half_space_sound_speed is not None):
             raise ModelInputError(
                 f"environment: bottom: {self.bottom!r} does not agree with the half-space given; "
                 "give the half-space values exactly when bottom is 'half_space'"
             )
-        if not (self.bottom_depth > 0).all():
-            raise ModelInputError("environment: thickness: all zero; give at least one layer")
 
     @classmethod
     def from_layers(

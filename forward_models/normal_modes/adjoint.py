@@ -32,9 +32,9 @@ from forward_models.normal_modes.steps import (
     V2I,
     V2R,
     VECTOR,
+    gather,
     gauss_rule,
     k_squared,
-    reach,
 )
 from forward_models.normal_modes.wronskian import ALONG_X, half_space_decay
 
@@ -88,12 +88,13 @@ def step_cotangents(
         hung = np.zeros((n + 1, 4, VECTOR))
         of_phi, of_w = np.zeros((n, 10, VECTOR)), np.zeros((n, 10, VECTOR))
         g_offset = np.zeros(n + 1, np.complex128)
-        for a in range(block_first[block], block_first[block + 1], VECTOR):
-            b = min(a + VECTOR, block_first[block + 1])
+        b = block_first[block]
+        while b < block_first[block + 1]:
+            a = b
+            b, upper, lower = gather(stack, x, a, block_first[block + 1], match)
             for m in range(VECTOR):
                 lane = min(a + m, b - 1)
                 xr[m], xi[m] = x[lane].real, x[lane].imag
-            upper, lower = reach(stack, xr.min(), match)
             fluid = lower == n and kind[item] == HALF_SPACE
             of_phi[:], hung[:] = 0.0, 0.0
             above[upper, :, :], below[lower, :, :] = 0.0, 0.0

@@ -11,7 +11,12 @@ from forward_models.errors import ModelInputError
 from forward_models.normal_modes.batch import Problem
 from forward_models.normal_modes.complex_modes import complex_modes
 from forward_models.normal_modes.items import Lanes, drift_of, lossless_of, mode_functions_of
-from forward_models.normal_modes.real_modes import choose_nodes, count_modes, real_modes
+from forward_models.normal_modes.real_modes import (
+    choose_nodes,
+    count_modes,
+    neighbour_distance,
+    real_modes,
+)
 from forward_models.normal_modes.wronskian import ALONG_FREQUENCY
 
 Attenuation = Literal["exact", "perturbative"]
@@ -63,7 +68,9 @@ def solve_chunk(
     lanes, x = lanes[order], real_x[order] + 0j
     loss = np.full(x.size, 1.0 if exact else 0.0)
     value, slope, change = lossless_of(items, lanes, x.real)
-    x -= value / slope
+    # Where two roots all but coincide the phase knew them better.
+    polish = -value / slope
+    x += np.where(np.abs(polish) < 0.1 * neighbour_distance(lanes, x.real), polish, 0.0)
     drift = -1j * change / slope
     if exact:
         lossy = items.lossy()[lanes.item]

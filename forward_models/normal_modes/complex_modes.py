@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import cmath
 import math
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from forward_models.normal_modes.items import (
     drift_of,
     wronskian_of,
 )
+from forward_models.normal_modes.real_modes import neighbour_distance
 from forward_models.normal_modes.steps import H2, Q0I, Q0R
 from forward_models.normal_modes.wronskian import ALONG_LOSS
 
@@ -40,6 +42,7 @@ _EXACT = 3e-6
 _ON_THE_WAY = 1e-2
 # Nepers between a node and where its mode is strong beyond which the node moves.
 _FAR = 2.0
+_CLOSEST = 1e-4  # least distance to a neighbour, in shares of the mean
 
 
 def complex_modes(
@@ -50,7 +53,10 @@ def complex_modes(
     ``start`` is x of the lossless guide, ``drift`` its derivative with the share of the loss.
     """
     one = np.ones(start.size)
-    spacing = _neighbour_distance(lanes, start.real)
+    # Twins in ducts of their own do not come near each other: a floor keeps their distance.
+    counts = np.bincount(lanes.item, minlength=len(items))
+    mean = (items.x_max - items.x_min) / np.maximum(counts, 1)
+    spacing = np.maximum(neighbour_distance(lanes, start.real), _CLOSEST * mean[lanes.item])
     hard = np.abs(drift) > _SHIFT_LIMIT * spacing
     x = start + drift
     easy = np.flatnonzero(~hard)
@@ -60,13 +66,16 @@ def complex_modes(
     for steps in _MARCHES:
         h = np.flatnonzero(hard)
         x[h], hard[h] = _march(items, lanes[h], start[h], drift[h], spacing[h], steps)
-    hard |= _duplicates(lanes, x, spacing)
+    hard |= _duplicates(lanes, x, start, spacing)
     for largest in (0.1, 0.02):
         if not hard.any():
             break
         h = np.flatnonzero(hard)
         x[h] = _follow(items, lanes[h], start[h], drift[h], spacing[h], largest)
-        hard = _duplicates(lanes, x, spacing)
+        hard = _duplicates(lanes, x, start, spacing)
+    for lane in np.flatnonzero(hard):
+        if _duplicates(lanes, x, start, spacing)[lane]:
+            x[lane] = _deflated(items, lanes, x, lane, start[lane], drift[lane], spacing[lane])
     moved = np.flatnonzero(np.abs(drift) > _SHIFT_LIMIT * spacing)
     node = lanes.node.copy()
     node[moved] = _sheltered(items, lanes[moved], x[moved])
@@ -175,25 +184,50 @@ def _follow(
     return x
 
 
-def _neighbour_distance(lanes: Lanes, x: np.ndarray) -> np.ndarray:
-    """Distance of each root to the nearest other of its item; a lone root's own size."""
-    distance = np.abs(x).copy()
-    order = np.lexsort((-x, lanes.item))
-    same = np.diff(lanes.item[order]) == 0
-    gap = np.abs(np.diff(x[order]))
-    left, right = order[:-1][same], order[1:][same]
-    np.minimum.at(distance, left, gap[same])
-    np.minimum.at(distance, right, gap[same])
-    return distance
+def _deflated(
+    items: Items,
+    lanes: Lanes,
+    x: np.ndarray,
+    lane: int,
+    start: complex,
+    drift: complex,
+    spacing: float,
+) -> complex:
+    """A root of W that no other lane of the item has: Newton's method on W / Π (x - others).
+
+    Two paths that all but meet (an exceptional point close to real attenuations) may end in one
+    root, however short the steps; the other one lies near. What was there is kept if none is found.
+    """
+    others = x[(lanes.item == lanes.item[lane]) & (np.arange(x.size) != lane)]
+    # A mode of a lossy layer among those of the water: it may be far up.
+    ladder = (*(2.0 ** np.arange(-1, 6) * spacing), *(np.linspace(0.5, 3.0, 21) * drift.imag))
+    above = x[lane] + 1j * np.array(ladder)
+    item = lanes.item[lane]
+    lossy = np.argmax(items.steps[items.first[item] : items.first[item + 1], Q0I])
+    for trial, node in product((start + drift, *above), (lanes.node[lane], lossy)):
+        at, move = complex(trial), math.inf
+        here = Lanes(np.array([item]), np.array([node]))
+        for _ in range(4 * _NEWTON_LIMIT):
+            value, change = wronskian_of(items, here, np.array([at]), np.ones(1))
+            pull = np.sum(1.0 / (at - others)) if (at != others).all() else np.nan
+            ratio = change[0] / value[0] if value[0] != 0 else np.inf
+            move = 1.0 / (ratio - pull)
+            at -= move
+            if not abs(move) > _EXACT * spacing:
+                break
+        if abs(move) <= _EXACT * spacing and np.abs(at - others).min() > 1e-6 * spacing:
+            return complex(at)
+    return complex(x[lane])
 
 
-def _duplicates(lanes: Lanes, x: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Marks roots that coincide with another of their item."""
+def _duplicates(lanes: Lanes, x: np.ndarray, start: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Marks roots that coincide with another of their item though they started apart."""
     marked = np.zeros(x.size, bool)
     order = np.lexsort((x.real, lanes.item))
     for apart in (1, 2, 3):
         a, b = order[apart:], order[:-apart]
-        near = np.abs(x[a] - x[b]) < 1e-6 * np.minimum(spacing[a], spacing[b])
+        apart_by = 1e-6 * np.minimum(spacing[a], spacing[b])
+        near = (np.abs(x[a] - x[b]) < apart_by) & (np.abs(start[a] - start[b]) > apart_by)
         near &= lanes.item[a] == lanes.item[b]
         marked[a[near]] = marked[b[near]] = True
     return marked
@@ -219,7 +253,9 @@ def _least_decay(x: Any, item: Any, node: Any, steps: Any, first: Any, far: floa
         for j in range(start, stop):
             gamma = cmath.sqrt(x[lane] - complex(steps[j, Q0R], steps[j, Q0I])).real
             rate[j - start] = gamma * math.sqrt(steps[j, H2])
-            if gamma < least and steps[j, Q0R] > x[lane].real:
+            if steps[j, Q0R] <= x[lane].real:
+                rate[j - start] = -np.inf  # a barrier: what is beyond is another duct
+            elif gamma < least:
                 least, best = gamma, j
         best -= start
         low, high = min(best, node[lane]), max(best, node[lane])

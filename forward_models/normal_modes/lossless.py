@@ -31,7 +31,7 @@ from forward_models.normal_modes.steps import (
     V2I,
     V2R,
     VECTOR,
-    reach,
+    gather,
 )
 
 # Rows of the state of a shot, one column a lane: φ, ψ, their derivatives by x, and the imaginary
@@ -61,11 +61,12 @@ def lossless(
         item, node = block_item[block], block_node[block]
         stack = steps[first[item] : first[item + 1]]
         j = min(node, stack.shape[0] - 1)
-        for a in range(block_first[block], block_first[block + 1], VECTOR):
-            b = min(a + VECTOR, block_first[block + 1])
+        b = block_first[block]
+        while b < block_first[block + 1]:
+            a = b
+            b, upper, lower = gather(stack, x, a, block_first[block + 1], node)
             for m in range(VECTOR):
                 lanes[m] = x[min(a + m, b - 1)]
-            upper, lower = reach(stack, lanes.min(), node)
             above[:], below[:] = 0.0, 0.0
             if upper > 0:
                 _decaying(lanes, stack, upper, -1.0, above)

@@ -23,6 +23,7 @@ from forward_models.normal_modes.steps import (
     V2I,
     V2R,
     VECTOR,
+    gather,
 )
 from forward_models.normal_modes.wronskian import (
     ALONG_X,
@@ -69,14 +70,18 @@ def mode_functions(
         stack = steps[first[item] : first[item + 1]]
         at_node, step_of, slot = locate(depth[item], stack)
         kept = np.zeros((slot.max() + 1, N_ROWS, VECTOR))
-        for a in range(block_first[block], block_first[block + 1], VECTOR):
-            b = min(a + VECTOR, block_first[block + 1])
-            upper, lower = shots(
+        b = block_first[block]
+        while b < block_first[block + 1]:
+            a = b
+            b, upper, lower = gather(stack, x, a, block_first[block + 1], node)
+            shots(
                 x[a:b],
                 loss[a:b],
                 ALONG_X,
                 stack,
+                upper,
                 node,
+                lower,
                 top,
                 kind[item],
                 q_bottom[item],

@@ -30,7 +30,7 @@ from forward_models.normal_modes.steps import (
     V1R,
     V2R,
     VECTOR,
-    reach,
+    span,
 )
 
 _FAST = {"contract", "nsz", "arcp", "reassoc"}
@@ -68,7 +68,7 @@ def phase(
             b = min(a + VECTOR, block_first[block + 1])
             for m in range(VECTOR):
                 lanes[m] = x[min(a + m, b - 1)]
-            upper, lower = reach(stack, lanes.min(), match)
+            upper, lower = span(stack, lanes.min(), match)
             zeros[:] = 0.0
             _start(
                 lanes,

@@ -15,6 +15,12 @@ _EXTRA_POINTS = 8
 _BISECTIONS = 100
 # Relative changes of k² below this make no duct.
 _FLAT = 1e-9
+# A root is a duct's own if a Newton step there moves it by less than this share of the spacing.
+_OWN = 1e-3
+# Two roots are one of a duct where its Newton steps bring them this near, in shares of the mean
+# distance or of their own.
+_TWIN, _MERGED = 1e-9, 1e-2
+_CLOSE = 1e-3  # neighbours, in shares of the mean distance
 
 
 def count_modes(items: Items) -> np.ndarray:
@@ -36,10 +42,41 @@ def real_modes(items: Items, counts: np.ndarray) -> tuple[Lanes, np.ndarray]:
     item = np.repeat(np.arange(len(items)), counts)
     lanes = Lanes(item, items.axis[item])
     order = _ranks(counts)
-    x, low, high = _brackets(items, counts, lanes, order)
-    tolerance = (3e-5 * (items.x_max - items.x_min) / np.maximum(counts, 1))[item]
-    active = np.arange(x.size)
-    for _ in range(_BISECTIONS):
+    bracket = _brackets(items, counts, lanes, order)
+    spacing = ((items.x_max - items.x_min) / np.maximum(counts, 1))[item]
+    _narrow(items, lanes, order, bracket, 3e-5 * spacing, np.arange(item.size))
+    x = bracket[0]
+    # Roots of two ducts may all but coincide; those are told apart to the last digit.
+    close = np.flatnonzero(neighbour_distance(lanes, x) < _CLOSE * spacing)
+    _narrow(items, lanes, order, bracket, np.zeros(item.size), close)
+    return lanes, x
+
+
+def neighbour_distance(lanes: Lanes, x: np.ndarray) -> np.ndarray:
+    """Distance of each root to the nearest other of its item; a lone root's own size."""
+    distance = np.abs(x).copy()
+    order = np.lexsort((-x, lanes.item))
+    same = np.diff(lanes.item[order]) == 0
+    gap = np.abs(np.diff(x[order]))
+    left, right = order[:-1][same], order[1:][same]
+    np.minimum.at(distance, left, gap[same])
+    np.minimum.at(distance, right, gap[same])
+    return distance
+
+
+def _narrow(
+    items: Items,
+    lanes: Lanes,
+    order: np.ndarray,
+    bracket: tuple[np.ndarray, np.ndarray, np.ndarray],
+    tolerance: np.ndarray,
+    active: np.ndarray,
+) -> None:
+    """Newton's method on (x, low, high) of the ``active`` lanes until moves are below tolerance."""
+    x, low, high = bracket
+    for turn in range(_BISECTIONS):
+        if active.size == 0:
+            break
         theta, slope = phase_of(items, lanes[active], x[active])
         excess = theta - order[active] * np.pi
         above = excess > 0
@@ -47,15 +84,13 @@ def real_modes(items: Items, counts: np.ndarray) -> tuple[Lanes, np.ndarray]:
         high[active[~above]] = x[active[~above]]
         with np.errstate(divide="ignore", invalid="ignore"):
             new = x[active] - excess / slope
-        outside = ~((new >= low[active]) & (new <= high[active]))
+        # The phase of two ducts is a staircase, on which Newton's method may only crawl.
+        outside = ~((new >= low[active]) & (new <= high[active])) | (turn % 4 == 3 and turn > 8)
         new[outside] = 0.5 * (low[active] + high[active])[outside]
         moved = np.abs(new - x[active])
         x[active] = new
-        narrow = high[active] - low[active] <= 4e-16 * items.x_max[item[active]]
+        narrow = high[active] - low[active] <= 4e-16 * items.x_max[lanes.item[active]]
         active = active[(moved > tolerance[active]) & ~narrow]
-        if active.size == 0:
-            break
-    return lanes, x
 
 
 def _ranks(counts: np.ndarray) -> np.ndarray:
@@ -104,24 +139,40 @@ def choose_nodes(items: Items, lanes: Lanes, x: np.ndarray) -> Lanes:
 
     A mode that is evanescent where its two shots meet has an undetermined shape, so that with
     several ducts no single node serves all modes. Only modes trapped by a barrier between two axes
-    need the choice. At a root ∂W/∂x of unit states is the norm over the squared amplitude times
-    vertical wavenumber at the node, which a mode keeps throughout a duct: the smallest one marks
-    the duct that holds the mode.
+    need the choice. Behind a thick barrier a duct has modes of its own: the node must be one of
+    whose modes x is a root. Through a thin one all see the same roots; there ∂W/∂x of unit states
+    is the norm over the squared amplitude times vertical wavenumber at the node, which a mode keeps
+    throughout a duct: the smallest one marks the duct that holds the mode. Of two modes that would
+    become one (twin ducts) the second goes to its second choice.
     """
     offset, axes, barrier = _ducts(items.steps, items.first)
     if axes.size == len(items):
         return lanes
     node = lanes.node.copy()
     split = np.flatnonzero(x > barrier[lanes.item])
-    best = np.full(x.size, np.inf)
-    for turn in range(np.diff(offset).max()):
-        tried = split[(np.diff(offset) > turn)[lanes.item[split]]]
-        at = axes[offset[lanes.item[tried]] + turn]
-        _, change, _ = lossless_of(items, Lanes(lanes.item[tried], at), x[tried])
-        weight = np.abs(change)
-        better = weight < best[tried]
-        best[tried[better]] = weight[better]
-        node[tried[better]] = at[better]
+    turns = np.diff(offset)[lanes.item[split]]
+    unit = (
+        (items.x_max - items.x_min) / np.maximum(np.bincount(lanes.item, minlength=len(items)), 1)
+    )[lanes.item[split]]
+    cost = np.full((turns.max(initial=0), split.size), np.inf)
+    polished = cost.copy()
+    for turn in range(len(cost)):
+        has = np.flatnonzero(turns > turn)
+        item = lanes.item[split[has]]
+        value, slope, _ = lossless_of(items, Lanes(item, axes[offset[item] + turn]), x[split[has]])
+        # Foreign roots rank behind all own ones, the nearest first.
+        away = np.abs(value / slope) / unit[has]
+        cost[turn, has] = np.where(away < _OWN, np.abs(slope) * unit[has], 1e9 * (1.0 + away))
+        polished[turn, has] = x[split[has]] - value / slope
+    ranking = np.argsort(cost, axis=0)
+    choice = ranking[0] if len(cost) else ranking
+    same = np.diff(lanes.item[split]) == 0
+    for i in np.flatnonzero(same) + 1:
+        a, b = choice[i - 1], choice[i]
+        gap = max(_TWIN * unit[i], _MERGED * abs(x[split[i]] - x[split[i - 1]]))
+        if a == b and abs(polished[a, i - 1] - polished[b, i]) < gap:
+            choice[i] = ranking[1, i]
+    node[split] = axes[offset[lanes.item[split]] + choice]
     return Lanes(lanes.item, node)
 
 

@@ -360,28 +360,68 @@ def _fill_step(step: Any, moments: Any, rho: float) -> None:
 
 
 @njit(cache=True, nogil=True)
-def reach(steps: Any, x: float, node: int) -> Any:
-    """(upper, lower) nodes where shots at k² of ``x`` or more start; they meet at ``node``.
+def span(steps: Any, x: float, node: int) -> Any:
+    """(upper, lower) nodes that hold all that oscillates at k² of ``x`` or less, and its tails.
 
-    Beyond, the solutions have decayed by exp(-TAIL) on the way from their turning depths.
+    Beyond, solutions have decayed by exp(-TAIL) on the way from their turning depths.
     """
     upper, lower = 0, steps.shape[0]
     turning = lower - 1
     while turning >= 0 and steps[turning, Q0R] <= x:
         turning -= 1
-    decay = 0.0
-    for j in range(turning + 1, steps.shape[0]):
-        decay += math.sqrt(steps[j, H2] * (x - steps[j, Q0R]))
-        if decay > TAIL:
-            lower = j + 1
-            break
+    turning = max(turning, node)
+    lower = reach(steps, x, turning)[1] if turning < lower else lower
     turning = 0
     while turning < steps.shape[0] and steps[turning, Q0R] <= x:
         turning += 1
+    upper = reach(steps, x, min(turning, node))[0]
+    return upper, lower
+
+
+@njit(cache=True, nogil=True)
+def reach(steps: Any, x: float, node: int) -> Any:
+    """(upper, lower) nodes where shots at k² of ``x`` or more start that meet at ``node``.
+
+    A mode that is strong at the node has decayed there by exp(-TAIL), be it that another duct lies
+    beyond: behind such a barrier a duct has modes of its own, to machine precision.
+    """
+    upper, lower = 0, steps.shape[0]
     decay = 0.0
-    for j in range(turning - 1, -1, -1):
-        decay += math.sqrt(steps[j, H2] * (x - steps[j, Q0R]))
+    for j in range(node, steps.shape[0]):
+        q = steps[j, Q0R]
+        decay = decay + math.sqrt(steps[j, H2] * (x - q)) if q < x else 0.0
+        if decay > TAIL:
+            lower = j + 1
+            break
+    decay = 0.0
+    for j in range(node - 1, -1, -1):
+        q = steps[j, Q0R]
+        decay = decay + math.sqrt(steps[j, H2] * (x - q)) if q < x else 0.0
         if decay > TAIL:
             upper = j
             break
-    return min(upper, node), max(lower, node)
+    return upper, lower
+
+
+@njit(cache=True, nogil=True)
+def gather(steps: Any, x: Any, a: int, stop: int, node: int) -> Any:
+    """(b, upper, lower): lanes a to b, VECTOR at most, that share shots, and where those start.
+
+    A lane that a barrier cuts off from another duct goes alone where its neighbours' shots must
+    cross that barrier: theirs would couple twin ducts that differ by less than a last digit.
+    """
+    b = min(a + VECTOR, stop)
+    low, high = x[a].real, x[a].real
+    for m in range(a + 1, b):
+        low, high = min(low, x[m].real), max(high, x[m].real)
+    upper, lower = reach(steps, low, node)
+    least_upper, least_lower = reach(steps, high, node)
+    crossing = False
+    for j in range(upper, least_upper):
+        crossing = crossing or steps[j, Q0R] > high
+    for j in range(least_lower, lower):
+        crossing = crossing or steps[j, Q0R] > high
+    if crossing and b > a + 1:
+        b = a + 1
+        upper, lower = reach(steps, x[a].real, node)
+    return b, upper, lower

@@ -42,7 +42,7 @@ from forward_models.normal_modes.steps import (
     V2I,
     V2R,
     VECTOR,
-    reach,
+    gather,
 )
 
 _FAST = {"contract", "nsz", "arcp", "reassoc"}
@@ -174,7 +174,9 @@ def shots(
     loss: Any,
     direction: int,
     stack: Any,
+    upper: int,
     node: int,
+    lower: int,
     top: int,
     kind: int,
     q_bottom: complex,
@@ -183,13 +185,12 @@ def shots(
     below: Any,
     slot: Any,
     kept: Any,
-) -> Any:
-    """Shoots up to VECTOR lanes from both ends to ``node``; returns (upper, lower), their starts.
+) -> None:
+    """Shoots up to VECTOR lanes from the nodes ``upper`` and ``lower`` to ``node``.
 
     ``above`` and ``below`` (N_ROWS, VECTOR) are filled with the states at the node, spare lanes
     with copies of the last; states on the way go to kept[slot[node]] where the slot is not -1.
     """
-    upper, lower = reach(stack, x.real.min(), node)
     above[:], below[:] = 0.0, 0.0
     for m in range(VECTOR):
         lane = min(m, x.size - 1)
@@ -218,7 +219,6 @@ def shots(
     else:
         _shoot_elsewhere(stack, upper, node, direction, above, slot, kept)
         _shoot_elsewhere(stack, lower, node, direction, below, slot, kept)
-    return upper, lower
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -278,14 +278,18 @@ def wronskian(
         stack = steps[first[item] : first[item + 1]]
         slot = np.full(stack.shape[0] + 1, -1)
         j = min(node, stack.shape[0] - 1)
-        for a in range(block_first[block], block_first[block + 1], VECTOR):
-            b = min(a + VECTOR, block_first[block + 1])
+        b = block_first[block]
+        while b < block_first[block + 1]:
+            a = b
+            b, upper, lower = gather(stack, x, a, block_first[block + 1], node)
             shots(
                 x[a:b],
                 loss[a:b],
                 direction,
                 stack,
+                upper,
                 node,
+                lower,
                 top,
                 kind[item],
                 q_bottom[item],

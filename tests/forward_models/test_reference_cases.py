@@ -51,7 +51,8 @@ def test_pressure_matches_the_reference(name: str, kind: str) -> None:
         assert error < 1e-4, frequency
 
 
-@pytest.mark.parametrize("name", CORE + HARD)
+# Of degenerate pairs (twin_duct) any basis is right.
+@pytest.mark.parametrize("name", [name for name in CORE + HARD if name != "twin_duct"])
 def test_mode_functions_match_the_reference_up_to_sign(name: str) -> None:
     case = load_case(name)
     depth = [*case.source_depth, *case.receiver_depth]

@@ -22,8 +22,8 @@ CORE = (
     "n2lin_airy",
     *(f"rand{i:02d}" for i in range(10)),
 )
-# two ducts behind a barrier, sound channels, strong loss, modes at their cut-off, 3.5 kHz
-HARD = ("double_duct", "surface_duct", "munk", "high_loss", "near_cutoff", "hf3500")
+# two ducts behind a barrier, sound channels, strong loss, cut-off, 3.5 kHz, pairs alike to 1e-16
+HARD = ("double_duct", "surface_duct", "munk", "high_loss", "near_cutoff", "hf3500", "twin_duct")
 
 Complex = NDArray[np.complex128]
 

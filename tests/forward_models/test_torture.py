@@ -1,0 +1,116 @@
+"""Waveguides on which normal-mode programs are known to fail."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from reference_cases import load_case
+from scipy.integrate import solve_ivp
+
+from forward_models import Environment, HalfSpace, Layer, pressure, solve_modes
+from forward_models.normal_modes.batch import make_problem
+
+
+def newton_move(guide: dict[str, Any], frequency: float, k: complex) -> float:
+    """|ΔX/X| of one Newton step on X = k² by scipy's integrator: small at a true root only."""
+    omega, x = 2 * np.pi * frequency, k * k
+    state = np.array([0, 1, 0, 0], complex)  # φ, ψ and their derivatives by x
+    for z, c, rho, loss in guide["layers"]:
+        speed = [v - 1j * loss / (8.685889638 * 2 * np.pi) * v for v in c]
+
+        def slope(depth: float, y: Any, z: Any = z, speed: Any = speed, rho: float = rho) -> Any:
+            here = speed[0] + (speed[1] - speed[0]) * (depth - z[0]) / (z[1] - z[0])
+            q = (omega / here) ** 2
+            f, g, fx, gx = y
+            return [rho * g, (x - q) * f / rho, rho * gx, ((x - q) * fx + f) / rho]
+
+        state = solve_ivp(slope, z, state, method="DOP853", rtol=1e-11, atol=1e-30).y[:, -1]
+        state = state / np.abs(state).max()
+    c, rho, loss = guide["half_space"]
+    gamma = np.sqrt(x - (omega / (c - 1j * loss / (8.685889638 * 2 * np.pi) * c)) ** 2)
+    f, g, fx, gx = state
+    value = g + gamma / rho * f
+    return float(abs(value / (gx + gamma / rho * fx + 0.5 / (gamma * rho) * f) / x))
+
+
+def environment(guide: dict[str, Any]) -> Environment:
+    layers = [Layer(z, c, 1000 * rho, loss) for z, c, rho, loss in guide["layers"]]
+    c, rho, loss = guide["half_space"]
+    return Environment.from_layers(layers, HalfSpace(c, 1000 * rho, loss))
+
+
+# depth, sound speed, density (g/cm³), attenuation (dB/wavelength)
+SLOW_GAS_MUD = {
+    "layers": [([0, 60], [1500, 1500], 1.0, 0.0), ([60, 70], [1350, 1380], 1.35, 0.6)],
+    "half_space": (1750, 1.9, 0.5),
+}
+LAMINAE = {
+    "layers": [
+        ([0, 80], [1510, 1495], 1.0, 0.0),
+        ([80, 80.5], [1750, 1750], 2.0, 0.4),
+        ([80.5, 83], [1480, 1490], 1.4, 0.2),
+        ([83, 83.3], [1800, 1800], 2.1, 0.5),
+    ],
+    "half_space": (1650, 1.8, 0.6),
+}
+
+
+@pytest.mark.parametrize(
+    ("guide", "frequency"),
+    [(SLOW_GAS_MUD, 800.0), (LAMINAE, 50.0), (LAMINAE, 200.0), (LAMINAE, 600.0)],
+)
+def test_every_root_is_one_by_another_integrator(guide: dict[str, Any], frequency: float) -> None:
+    k = solve_modes(environment(guide), [frequency]).wavenumber[0, 0].numpy()
+    assert np.unique(np.round(k, 9)).size == k.size
+    for root in k:
+        assert newton_move(guide, frequency, root) < 2e-8
+
+
+def test_tones_of_very_different_height_share_a_call() -> None:
+    tones = [50.0, 200.0, 600.0]
+    together = solve_modes(environment(LAMINAE), tones)
+    for i, tone in enumerate(tones):
+        alone = solve_modes(environment(LAMINAE), [tone])
+        n = int(alone.n_modes[0, 0])
+        assert int(together.n_modes[0, i]) == n > 0
+        np.testing.assert_array_equal(
+            together.wavenumber[0, i, :n].numpy(), alone.wavenumber[0, 0].numpy()
+        )
+
+
+def test_knots_of_a_noisy_cast_share_steps_and_change_nothing() -> None:
+    rng = np.random.default_rng(4)
+    knots = np.linspace(0.0, 217.0, 251)
+    speed = 1522 - 34 * np.tanh(knots / 40) + rng.normal(0, 0.1, knots.size)
+    sand = HalfSpace(1650, 1800, 0.4)
+    cast = Environment.from_layers([Layer(knots.tolist(), speed.tolist())], sand)
+    twice = np.linspace(0.0, 217.0, 501)
+    fine = Environment.from_layers(
+        [Layer(twice.tolist(), np.interp(twice, knots, speed).tolist())], sand
+    )
+    steps = [make_problem(e, [49.0], None).items(slice(0, 1)).steps.shape[0] for e in (cast, fine)]
+    # A hundred knots of noise share each step that the vertical phase does not need.
+    assert steps[0] < 0.5 * knots.size
+    assert steps[1] < 1.2 * steps[0]
+    fields = [
+        pressure(e, [49.0], source_depth=9, receiver_depth=[60, 150], range_m=[900, 5000])
+        for e in (cast, fine)
+    ]
+    np.testing.assert_allclose(fields[1].numpy(), fields[0].numpy(), rtol=3e-6)
+
+
+def test_degenerate_pairs_are_orthonormal() -> None:
+    case = load_case("twin_duct")
+    depth = np.linspace(0, 1500, 6001)
+    modes = solve_modes(case.environment, [100.0], depth=depth, c_high=case.env["c_high"])
+    phi = modes.mode_function[0, 0].numpy().real
+    overlap = phi @ phi.T * (depth[1] - depth[0])
+    np.testing.assert_allclose(overlap, np.eye(len(phi)), atol=1e-5)
+
+
+@pytest.mark.parametrize("frequency", [39.84 * (1 + 1e-9), 103.59, 103.65])
+def test_a_mode_at_its_cut_off_is_finite(frequency: float) -> None:
+    modes = solve_modes(load_case("near_cutoff").environment, [frequency], depth=[30.0])
+    n = int(modes.n_modes[0, 0])
+    assert np.isfinite(modes.wavenumber[0, 0, :n].numpy()).all()
+    assert np.isfinite(modes.mode_function[0, 0, :n].numpy()).all()
