@@ -73,7 +73,7 @@ def complex_modes(
         h = np.flatnonzero(hard)
         x[h] = _follow(items, lanes[h], start[h], drift[h], spacing[h], largest)
         hard = _duplicates(lanes, x, start, spacing)
-    for lane in np.flatnonzero(hard):
+    for lane in np.flatnonzero(hard).tolist():
         if _duplicates(lanes, x, start, spacing)[lane]:
             x[lane] = _deflated(items, lanes, x, lane, start[lane], drift[lane], spacing[lane])
     moved = np.flatnonzero(np.abs(drift) > _SHIFT_LIMIT * spacing)
