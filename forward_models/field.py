@@ -179,7 +179,9 @@ class _Pressure(torch.autograd.Function):
         kept: dict[int, ModeList] = {}
 
         def work(rows: slice) -> None:
-            modes = solve_chunk(problem, rows, at[rows], attenuation, speeds=False)
+            modes = solve_chunk(
+                problem, rows, at[rows], attenuation, speeds=False, smooth=any(ctx.needs_input_grad)
+            )
             sum_modes(modes.first, modes.k, modes.phi, source, receiver, apart[rows], result[rows])
             if any(ctx.needs_input_grad):
                 kept[rows.start] = replace(modes, phi=np.empty((0, 0)))
@@ -200,7 +202,7 @@ class _Pressure(torch.autograd.Function):
             modes = ctx.kept[rows.start]
             depth = np.repeat(ctx.at[rows], problem.omega.size, axis=0)
             one = np.ones(modes.x.size)
-            phi = mode_functions_of(problem.items(rows), modes.lanes, modes.x, one, depth)
+            phi, _ = mode_functions_of(problem.items(rows), modes.lanes, modes.x, one, depth)
             g_k, g_phi = sum_cotangents(
                 modes.first,
                 modes.k,
@@ -243,15 +245,18 @@ def sum_modes(
                 pressure[b, f, :] = complex(math.nan, math.nan)
                 continue
             travelled = np.empty(stop - start, np.complex128)
-            r = -1.0
+            by_depth = phi[start:stop].T.copy()
+            r, z = -1.0, -1
             for p in order:
-                if distance[b, p] != r:
-                    r = distance[b, p]
-                    for m in range(start, stop):
-                        travelled[m - start] = np.exp(1j * k[m] * r) / np.sqrt(k[m] * r)
+                if distance[b, p] != r or source[p] != z:
+                    r, z = distance[b, p], source[p]
+                    for m in range(stop - start):
+                        kr = k[start + m] * r
+                        travelled[m] = by_depth[z, m] * np.exp(1j * kr) / np.sqrt(kr)
+                there = by_depth[receiver[p]]
                 total = 0j
-                for m in range(start, stop):
-                    total += phi[m, source[p]] * phi[m, receiver[p]] * travelled[m - start]
+                for m in range(stop - start):
+                    total += there[m] * travelled[m]
                 # i √2π exp(-iπ/4) = √2π √i
                 pressure[b, f, p] = total * math.sqrt(2.0 * math.pi) * _ROOT_I
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from forward_models.normal_modes.mode_functions import locate
 from forward_models.normal_modes.propagator import complex_eta_functions
 from forward_models.normal_modes.steps import (
     H2,
@@ -35,6 +34,7 @@ from forward_models.normal_modes.steps import (
     gather,
     gauss_rule,
     k_squared,
+    locate,
 )
 from forward_models.normal_modes.wronskian import ALONG_X, half_space_decay
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from forward_models.errors import ModelInputError
 from forward_models.normal_modes.batch import Problem
-from forward_models.normal_modes.complex_modes import complex_modes
+from forward_models.normal_modes.complex_modes import EXACT, SMOOTH, complex_modes
 from forward_models.normal_modes.items import Lanes, drift_of, lossless_of, mode_functions_of
 from forward_models.normal_modes.real_modes import (
     choose_nodes,
@@ -45,9 +46,18 @@ class ModeList:
 
 
 def solve_chunk(
-    problem: Problem, rows: slice, depth: np.ndarray, attenuation: Attenuation, *, speeds: bool
+    problem: Problem,
+    rows: slice,
+    depth: np.ndarray,
+    attenuation: Attenuation,
+    *,
+    speeds: bool,
+    smooth: bool,
 ) -> ModeList:
     """Modes of the environments ``rows`` at all frequencies; ``depth`` is (rows, D) m.
+
+    Mode functions are those of roots off by about 1e-7 of the distance to their neighbours, or by
+    1e-10 and less where ``smooth``: what is differentiated must not jitter.
 
     Raises:
         ModelInputError: ``attenuation`` is neither ``"exact"`` nor ``"perturbative"``.
@@ -58,6 +68,7 @@ def solve_chunk(
         )
     items = problem.items(rows)
     exact = attenuation == "exact"
+    tolerance = SMOOTH if smooth else EXACT
     # Membership is one rule for both: the modes of the real problem of first-order loss.
     counts = count_modes(items.perturbed())
     if not exact:
@@ -67,19 +78,33 @@ def solve_chunk(
     order = np.lexsort((-real_x, lanes.node, lanes.item))
     lanes, x = lanes[order], real_x[order] + 0j
     loss = np.full(x.size, 1.0 if exact else 0.0)
-    value, slope, change = lossless_of(items, lanes, x.real)
-    # Where two roots all but coincide the phase knew them better.
-    polish = -value / slope
-    x += np.where(np.abs(polish) < 0.1 * neighbour_distance(lanes, x.real), polish, 0.0)
-    drift = -1j * change / slope
+    drift = np.empty(x.size, np.complex128)
+    distance = neighbour_distance(lanes, x.real)
+    depths = np.repeat(depth, problem.omega.size, axis=0)
+
+    def polish(left: np.ndarray, at: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """(moves, φ) of a Newton step; where two roots all but coincide the phase knew better."""
+        value, slope, change, phi = lossless_of(items, lanes[left], x[left].real, at)
+        near = np.abs(value) < 0.1 * distance[left] * np.abs(slope)
+        move = np.where(near, -value / slope, 0.0)
+        x[left] += move
+        drift[left] = -1j * change / slope
+        return np.abs(move), phi
+
+    left = np.arange(x.size)
+    while left.size:
+        left = left[polish(left)[0] > math.sqrt(0.1 * tolerance) * distance[left]]
     if exact:
         lossy = items.lossy()[lanes.item]
-        solved, x[lossy] = complex_modes(items, lanes[lossy], x[lossy], drift[lossy])
+        solved, x[lossy] = complex_modes(items, lanes[lossy], x[lossy], drift[lossy], tolerance)
         lanes.node[lossy] = solved.node
+        phi, move = mode_functions_of(items, lanes, x, loss, depths)
+        near = np.abs(move) < 1e-3 * distance
+        x[near] -= move[near]
         k = np.sqrt(x)
     else:
+        phi = polish(np.arange(x.size), depths)[1] + 0j
         k = np.sqrt(x + drift)
-    phi = mode_functions_of(items, lanes, x, loss, np.repeat(depth, problem.omega.size, axis=0))
     order = np.lexsort((-k.real, lanes.item))
     group_speed = None
     if speeds:

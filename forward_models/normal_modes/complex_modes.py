@@ -32,25 +32,26 @@ _CORRECTION_LIMIT = 0.1
 # A root that attenuation moves by more than this share of that distance is followed in steps.
 _SHIFT_LIMIT = 0.3
 # The doubtful ones go again in more steps, and again in ever smaller ones.
-_MARCHES = (4, 12)
+_MARCHES = (2, 5, 14)
 _DOUBT = 0.3
 _NEWTON_LIMIT = 12
 _SHORTEST_STEP = 1e-5
-# A last Newton move in shares of the distance to the neighbouring root: the error left is about its
-# square. On the way a root need only be told from its neighbours.
-_EXACT = 3e-6
-_ON_THE_WAY = 1e-2
+# Errors left by Newton's method, in shares of the distance to the neighbouring root. The shots that
+# give a mode function square that of its root once more; on the way roots need only be told apart.
+EXACT, SMOOTH = 1e-6, 1e-10
+_ON_THE_WAY = 3e-3
 # Nepers between a node and where its mode is strong beyond which the node moves.
 _FAR = 2.0
 _CLOSEST = 1e-4  # least distance to a neighbour, in shares of the mean
 
 
 def complex_modes(
-    items: Items, lanes: Lanes, start: np.ndarray, drift: np.ndarray
+    items: Items, lanes: Lanes, start: np.ndarray, drift: np.ndarray, tolerance: float
 ) -> tuple[Lanes, np.ndarray]:
     """(lanes, x): complex x of every mode, in the order of ``start``, and where its shots meet.
 
-    ``start`` is x of the lossless guide, ``drift`` its derivative with the share of the loss.
+    ``start`` is x of the lossless guide, ``drift`` its derivative with the share of the loss;
+    ``tolerance`` is the error to leave, in shares of the distance to the neighbouring root.
     """
     one = np.ones(start.size)
     # Twins in ducts of their own do not come near each other: a floor keeps their distance.
@@ -60,12 +61,12 @@ def complex_modes(
     hard = np.abs(drift) > _SHIFT_LIMIT * spacing
     x = start + drift
     easy = np.flatnonzero(~hard)
-    x[easy], converged = newton(items, lanes[easy], x[easy], one[easy], _EXACT * spacing[easy])
+    x[easy], converged = newton(items, lanes[easy], x[easy], one[easy], spacing[easy], tolerance)
     moved = np.abs(x[easy] - start[easy] - drift[easy])
     hard[easy] = ~converged | (moved > _CORRECTION_LIMIT * spacing[easy])
     for steps in _MARCHES:
         h = np.flatnonzero(hard)
-        x[h], hard[h] = _march(items, lanes[h], start[h], drift[h], spacing[h], steps)
+        x[h], hard[h] = _march(items, lanes[h], start[h], drift[h], spacing[h], steps, tolerance)
     hard |= _duplicates(lanes, x, start, spacing)
     for largest in (0.1, 0.02):
         if not hard.any():
@@ -81,27 +82,37 @@ def complex_modes(
     node[moved] = _sheltered(items, lanes[moved], x[moved])
     moved = np.flatnonzero(node != lanes.node)
     lanes = Lanes(lanes.item, node)
-    x[moved], _ = newton(items, lanes[moved], x[moved], one[moved], _EXACT * spacing[moved])
+    x[moved], _ = newton(items, lanes[moved], x[moved], one[moved], spacing[moved], tolerance)
     return lanes, x
 
 
 def newton(
-    items: Items, lanes: Lanes, x: np.ndarray, loss: np.ndarray, tolerance: np.ndarray
+    items: Items,
+    lanes: Lanes,
+    x: np.ndarray,
+    loss: np.ndarray,
+    spacing: np.ndarray,
+    tolerance: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(x, converged): roots of W nearest to ``x`` at the given shares of the attenuation.
 
-    A root is done after a move below ``tolerance``; since each move squares the error, what is left
-    is far smaller.
+    Each move squares the error in some unit, first taken for ``spacing``, then told by two moves: a
+    root is done when the next move would be below ``tolerance`` of ``spacing``.
     """
     x = x.copy()
     converged = np.zeros(x.size, bool)
     active = np.arange(x.size)
+    before = np.full(x.size, np.nan)
     for _ in range(_NEWTON_LIMIT):
         value, change = wronskian_of(items, lanes[active], x[active], loss[active])
         move = value / change
         x[active] -= move
-        done = np.abs(move) < tolerance[active]
+        size = np.abs(move) / spacing[active]
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = size**2 * np.fmax(1.0, size / before[active] ** 2)
+        done = np.fmin(size, error) < tolerance
         converged[active[done]] = True
+        before[active] = size
         active = active[~done & np.isfinite(move)]
         if active.size == 0:
             break
@@ -115,6 +126,7 @@ def _march(
     drift: np.ndarray,
     spacing: np.ndarray,
     steps: int,
+    tolerance: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(x, doubtful): roots carried to full attenuation in equal steps, all lanes together.
 
@@ -128,8 +140,9 @@ def _march(
     path = [start - length * drift, start]
     for step in range(1, steps + 1):
         guess = _extrapolated(path[-4:])
-        tolerance = (_EXACT if step == steps else _ON_THE_WAY) * spacing
-        x, converged = newton(items, lanes, guess, np.full(start.size, step * length), tolerance)
+        error = tolerance if step == steps else _ON_THE_WAY
+        loss = np.full(start.size, step * length)
+        x, converged = newton(items, lanes, guess, loss, spacing, error)
         doubtful |= ~converged | (np.abs(x - guess) > _DOUBT * spacing)
         path.append(x)
         if step == 1:
@@ -170,8 +183,7 @@ def _follow(
         length[active] = np.where(stuck, 1.0, np.minimum(length[active], 1.0 - done[active]))
         at = np.minimum(done[active] + length[active], 1.0)
         guess = x[active] + drift[active] * (at - done[active])
-        tolerance = np.where(at < 1.0, 0.1 * _ON_THE_WAY, _EXACT) * spacing[active]
-        new, converged = newton(items, lanes[active], guess, at, tolerance)
+        new, converged = newton(items, lanes[active], guess, at, spacing[active], SMOOTH)
         good = converged & (np.abs(new - guess) <= _CORRECTION_LIMIT * spacing[active])
         good |= stuck
         length[active[~good]] *= 0.4
@@ -213,9 +225,9 @@ def _deflated(
             ratio = change[0] / value[0] if value[0] != 0 else np.inf
             move = 1.0 / (ratio - pull)
             at -= move
-            if not abs(move) > _EXACT * spacing:
+            if not abs(move) > EXACT * spacing:
                 break
-        if abs(move) <= _EXACT * spacing and np.abs(at - others).min() > 1e-6 * spacing:
+        if abs(move) <= EXACT * spacing and np.abs(at - others).min() > 1e-6 * spacing:
             return complex(at)
     return complex(x[lane])
 
@@ -226,7 +238,7 @@ def _duplicates(lanes: Lanes, x: np.ndarray, start: np.ndarray, spacing: np.ndar
     order = np.lexsort((x.real, lanes.item))
     for apart in (1, 2, 3):
         a, b = order[apart:], order[:-apart]
-        apart_by = 1e-6 * np.minimum(spacing[a], spacing[b])
+        apart_by = 1e-5 * np.minimum(spacing[a], spacing[b])
         near = (np.abs(x[a] - x[b]) < apart_by) & (np.abs(start[a] - start[b]) > apart_by)
         near &= lanes.item[a] == lanes.item[b]
         marked[a[near]] = marked[b[near]] = True

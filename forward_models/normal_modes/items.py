@@ -89,13 +89,16 @@ def phase_of(items: Items, lanes: Lanes, x: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def lossless_of(
-    items: Items, lanes: Lanes, x: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(W, ∂W/∂x, Im ∂W/∂loss) of the lossless guide."""
+    items: Items, lanes: Lanes, x: np.ndarray, depth: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(W, ∂W/∂x, Im ∂W/∂loss) of the lossless guide, and φ (lane, D) at depths (items, D)."""
+    if depth is None:
+        depth = np.empty((len(items), 0))
     if len(lanes) == 0:
-        return np.empty(0), np.empty(0), np.empty(0)
+        return np.empty(0), np.empty(0), np.empty(0), np.empty((0, depth.shape[1]))
     return lossless(
         np.ascontiguousarray(x),
+        np.ascontiguousarray(depth),
         *lanes.blocks(),
         items.steps,
         items.first,
@@ -143,10 +146,10 @@ def _wronskian(
 
 def mode_functions_of(
     items: Items, lanes: Lanes, x: np.ndarray, loss: np.ndarray, depth: np.ndarray
-) -> np.ndarray:
-    """(lane, D) mode functions at the depths (items, D)."""
-    if len(lanes) == 0 or depth.shape[1] == 0:
-        return np.empty((len(lanes), depth.shape[1]), np.complex128)
+) -> tuple[np.ndarray, np.ndarray]:
+    """(φ, move): mode functions (lane, D) at the depths (items, D), and what x is off its roots."""
+    if len(lanes) == 0:
+        return np.empty((0, depth.shape[1]), np.complex128), np.empty(0, np.complex128)
     return mode_functions(
         x,
         loss,

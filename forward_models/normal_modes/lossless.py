@@ -1,7 +1,8 @@
 """Real shooting without loss, with the first-order effect of loss beside it.
 
 On real x the Wronskian of a lossless guide is real and its derivative with attenuation imaginary,
-so that one real shot carries both derivatives: a quarter of the price of complex arithmetic.
+so that one real shot carries both derivatives, and the mode functions of the perturbative
+treatment: a quarter of the price of complex arithmetic.
 """
 
 from __future__ import annotations
@@ -32,17 +33,20 @@ from forward_models.normal_modes.steps import (
     V2R,
     VECTOR,
     gather,
+    locate,
+    part_of_step,
 )
 
 # Rows of the state of a shot, one column a lane: φ, ψ, their derivatives by x, and the imaginary
-# parts of their derivatives by the share of the loss.
-PHI, PSI, PHI_X, PSI_X, PHI_LOSS, PSI_LOSS = range(6)
-N_ROWS = 6
+# parts of their derivatives by the share of the loss; the logarithm of the scale taken out.
+PHI, PSI, PHI_X, PSI_X, PHI_LOSS, PSI_LOSS, LOG_SCALE = range(7)
+N_ROWS = 7
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def lossless(
     x: Any,
+    depth: Any,
     block_item: Any,
     block_node: Any,
     block_first: Any,
@@ -53,14 +57,21 @@ def lossless(
     q_bottom: Any,
     rho_bottom: Any,
 ) -> Any:
-    """(W, ∂W/∂x, Im ∂W/∂loss) of each lane, with one common factor; blocks as for wronskian."""
+    """(W, ∂W/∂x, Im ∂W/∂loss) of each lane, with one common factor, and φ (lane, D).
+
+    Blocks and ``depth`` (items, D) as for mode_functions.
+    """
     value, slope, lossy = np.empty(x.size), np.empty(x.size), np.empty(x.size)
+    result = np.zeros((x.size, depth.shape[1]))
+    phi, amplitude = np.empty(VECTOR), np.empty((2, VECTOR))
     lanes = np.empty(VECTOR)
     above, below = np.empty((N_ROWS, VECTOR)), np.empty((N_ROWS, VECTOR))
     for block in range(block_item.size):
         item, node = block_item[block], block_node[block]
         stack = steps[first[item] : first[item + 1]]
         j = min(node, stack.shape[0] - 1)
+        at_node, step_of, slot = locate(depth[item], stack)
+        kept = np.zeros((slot.max() + 1, N_ROWS, VECTOR))
         b = block_first[block]
         while b < block_first[block + 1]:
             a = b
@@ -76,8 +87,8 @@ def lossless(
                 _decaying(lanes, stack, lower - 1, 1.0, below)
             else:
                 _bottom(lanes, kind[item], q_bottom[item], rho_bottom[item], below)
-            _shoot(lanes, stack, upper, node, above)
-            _shoot(lanes, stack, lower, node, below)
+            _shoot(lanes, stack, upper, node, above, slot, kept)
+            _shoot(lanes, stack, lower, node, below, slot, kept)
             for m in range(b - a):
                 f, g, u, v = above[PHI, m], above[PSI, m], below[PHI, m], below[PSI, m]
                 kappa = math.sqrt(abs(stack[j, Q0R] - lanes[m]) + 1e-12 * abs(lanes[m]))
@@ -97,7 +108,65 @@ def lossless(
                     - below[PHI_LOSS, m] * g
                     - u * above[PSI_LOSS, m]
                 ) / size
-    return value, slope, lossy
+            if depth.shape[1]:
+                for m in range(b - a):
+                    amplitude[0, m], amplitude[1, m] = _amplitudes(above, below, m, stack[j, HRHO])
+            for d in range(depth.shape[1]):
+                i = step_of[d]
+                if i < upper or (i >= lower and lower < stack.shape[0]):
+                    continue  # nothing of the modes is left there
+                state, offset = kept[slot[i]], depth[item, d] - at_node[i]
+                if i < stack.shape[0]:
+                    _within_step(lanes, stack[i], offset, state, phi)
+                else:
+                    phi[:] = state[PHI]
+                    for m in range(VECTOR):
+                        if kind[item] == HALF_SPACE or kind[item] == PERTURBED_HALF_SPACE:
+                            phi[m] *= math.exp(
+                                rho_bottom[item] * state[PSI, m] * offset
+                            )  # ψ = -γ/ρ
+                        elif offset >= 1e-6:  # on a rigid bottom, not in it
+                            phi[m] = 0.0
+                side, end = (0, above) if i < node else (1, below)
+                for m in range(b - a):
+                    shift = state[LOG_SCALE, m] - end[LOG_SCALE, m]
+                    scale = math.exp(shift) if shift != 0.0 else 1.0
+                    result[a + m, d] = amplitude[side, m] * scale * phi[m]
+    return value, slope, lossy, result
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _amplitudes(above: Any, below: Any, m: int, unit: float) -> Any:
+    """Factors that join the two shots at the match node and give the mode unit norm.
+
+    φ and ψ differ in units: ``unit`` weighs ψ by thickness and density of the nearest step.
+    """
+    f, g, df, dg = above[PHI, m], above[PSI, m], above[PHI_X, m], above[PSI_X, m]
+    u, v, du, dv = below[PHI, m], below[PSI, m], below[PHI_X, m], below[PSI_X, m]
+    join = (f * u + g * v * unit * unit) / (u * u + (v * unit) ** 2)
+    amplitude = 1.0 / math.sqrt((f * dg - g * df) - join * join * (u * dv - v * du))
+    return amplitude, amplitude * join
+
+
+@njit(
+    "void(f8[::1], f8[::1], f8, f8[:, ::1], f8[::1])",
+    cache=True,
+    nogil=True,
+    fastmath={"contract", "nsz", "arcp", "reassoc"},
+)
+def _within_step(x: Any, step: Any, offset: float, state: Any, phi: Any) -> None:
+    """Fills φ of all lanes at ``offset`` below the top of a step from the states at its top."""
+    share, to_q1, to_q0 = part_of_step(step, offset)
+    h2 = share * share * step[H2]
+    q1, q2 = step[V1R] / step[H2], -step[V2R] / step[H2]
+    q0 = step[Q0R] + q1 * (share - 1.0) + q2 * to_q0
+    v1, v2 = h2 * share * (q1 + q2 * to_q1), -h2 * share * share * q2
+    hrho, w = share * step[HRHO], v1 * v1 / 24.0
+    for m in range(phi.size):
+        xi, eta0, eta1, eta2, eta3, _ = eta_functions(h2 * (x[m] - q0))
+        p11 = xi + 0.5 * v1 * eta1 - w * eta2
+        p12 = (eta0 - 0.5 * v2 * eta2 - w * eta3) * hrho
+        phi[m] = p11 * state[PHI, m] + p12 * state[PSI, m]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -132,15 +201,17 @@ def _decaying(x: Any, stack: Any, j: int, sign: float, state: Any) -> None:
 
 
 @njit(
-    "void(f8[::1], f8[:, ::1], i8, i8, f8[:, ::1])",
+    "void(f8[::1], f8[:, ::1], i8, i8, f8[:, ::1], i8[::1], f8[:, :, ::1])",
     cache=True,
     nogil=True,
     fastmath={"contract", "nsz", "arcp", "reassoc"},
 )
-def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any) -> None:
-    """Carries ``state`` between two nodes."""
+def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any, slot: Any, kept: Any) -> None:
+    """Carries ``state`` from ``start`` to ``stop``, copied to kept[slot[node]] on the way."""
     down = stop > start
     sign = 1.0 if down else -1.0
+    if slot[start] >= 0:
+        kept[slot[start], :, :] = state
     for i in range(abs(stop - start)):
         j = start + i if down else start - 1 - i
         h2, hrho, inv_hrho = steps[j, H2], sign * steps[j, HRHO], sign * steps[j, INV_HRHO]
@@ -190,6 +261,10 @@ def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any) -> None:
                 largest = max(largest, abs(state[PHI, m]), abs(state[PSI, m]))
             if largest > LARGE:
                 for m in range(x.size):
-                    scale = 1.0 / (abs(state[PHI, m]) + abs(state[PSI, m]))
-                    for row in range(N_ROWS):
-                        state[row, m] *= scale
+                    size = abs(state[PHI, m]) + abs(state[PSI, m])
+                    state[LOG_SCALE, m] += math.log(size)
+                    for row in range(LOG_SCALE):
+                        state[row, m] /= size
+        node = j + 1 if down else j
+        if slot[node] >= 0:
+            kept[slot[node], :, :] = state

@@ -17,13 +17,14 @@ from forward_models.normal_modes.steps import (
     PERTURBED_HALF_SPACE,
     Q0I,
     Q0R,
-    THICKNESS,
     V1I,
     V1R,
     V2I,
     V2R,
     VECTOR,
     gather,
+    locate,
+    part_of_step,
 )
 from forward_models.normal_modes.wronskian import (
     ALONG_X,
@@ -57,11 +58,13 @@ def mode_functions(
     q_bottom: Any,
     rho_bottom: Any,
 ) -> Any:
-    """(lane, D) φ of the modes ``x`` at the depths of their items, positive nearest the surface.
+    """φ (lane, D) of the modes ``x`` at the depths of their items, and the Newton moves left.
 
-    ``depth`` is (items, D) m, in any order; blocks as for :func:`wronskian`.
+    ``depth`` is (items, D) m, in any order; blocks as for :func:`wronskian`. The shots that make a
+    mode function give W and ∂W/∂x as well, so that x minus its move (lane,) is nearer to the root.
     """
     result = np.zeros((x.size, depth.shape[1]), np.complex128)
+    move = np.empty(x.size, np.complex128)
     above, below = np.empty((N_ROWS, VECTOR)), np.empty((N_ROWS, VECTOR))
     amplitude = np.empty((2, VECTOR), np.complex128)
     phi = np.empty(VECTOR, np.complex128)
@@ -93,6 +96,10 @@ def mode_functions(
             )
             for m in range(VECTOR):
                 amplitude[0, m], amplitude[1, m] = _amplitudes(above, below, m, stack, node)
+            for m in range(b - a):
+                f, g, df, dg = unpack(above, m)
+                u, v, du, dv = unpack(below, m)
+                move[a + m] = (f * v - u * g) / (df * v + f * dv - du * g - u * dg)
             for d in range(depth.shape[1]):
                 j = step_of[d]
                 if j < upper or (j >= lower and lower < stack.shape[0]):
@@ -116,30 +123,7 @@ def mode_functions(
                     shift = state[LOG_SCALE, m] - end[LOG_SCALE, m]
                     scale = math.exp(shift) if shift != 0.0 else 1.0
                     result[a + m, d] = amplitude[side, m] * scale * phi[m]
-    return result
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def locate(depth: Any, steps: Any) -> Any:
-    """(node depths, step of each depth, slot of each node that a depth hangs on or -1).
-
-    Depths below the last node hang on it: in the half-space φ only decays.
-    """
-    at_node = np.zeros(steps.shape[0] + 1)
-    for j in range(steps.shape[0]):
-        at_node[j + 1] = at_node[j] + steps[j, THICKNESS]
-    step_of = np.empty(depth.size, np.int64)
-    slot = np.full(steps.shape[0] + 1, -1)
-    used = 0
-    for d in range(depth.size):
-        step = 0
-        while step < steps.shape[0] and at_node[step + 1] <= depth[d]:
-            step += 1
-        step_of[d] = step
-        if slot[step] < 0:
-            slot[step] = used
-            used += 1
-    return at_node, step_of, slot
+    return result, move
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -163,20 +147,14 @@ def _amplitudes(above: Any, below: Any, lane: int, steps: Any, node: int) -> Any
     fastmath={"contract", "nsz", "arcp", "reassoc"},
 )
 def within_step(step: Any, offset: float, state: Any, phi: Any) -> None:
-    """Fills φ of all lanes at ``offset`` below the top of a step from the states at its top.
-
-    The moments of k² over that part of the step follow from those of the whole.
-    """
-    h = step[THICKNESS]
-    a = min(offset / h, 1.0)
+    """Fills φ of all lanes at ``offset`` below the top of a step from the states at its top."""
+    a, to_q1, to_q0 = part_of_step(step, offset)
     b = a - 1.0
-    # u' in [-1, 1] over the part: U = a u' + b; Legendre moments of q₀ + q₁ U + q₂ P₂(U) over it.
-    to_q0 = 1.5 * (b * b + a * a / 3.0) - 0.5
-    h2 = (a * h) ** 2
+    h2 = a * a * step[H2]
     q1r, q1i = step[V1R] / step[H2], step[V1I] / step[H2]
     q2r, q2i = -step[V2R] / step[H2], -step[V2I] / step[H2]
     q0r, q0i = step[Q0R] + q1r * b + q2r * to_q0, step[Q0I] + q1i * b + q2i * to_q0
-    v1r, v1i = h2 * a * (q1r + 3.0 * q2r * b), h2 * a * (q1i + 3.0 * q2i * b)
+    v1r, v1i = h2 * a * (q1r + q2r * to_q1), h2 * a * (q1i + q2i * to_q1)
     v2r, v2i = -h2 * a * a * q2r, -h2 * a * a * q2i
     hrho = a * step[HRHO]
     for m in range(phi.size):

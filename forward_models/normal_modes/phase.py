@@ -34,6 +34,8 @@ from forward_models.normal_modes.steps import (
 )
 
 _FAST = {"contract", "nsz", "arcp", "reassoc"}
+# Lanes that share a span and fill two vectors, so that one hides the other's latency.
+_LANES = 2 * VECTOR
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -55,8 +57,6 @@ def phase(
     Lanes block_first[i] to block_first[i + 1] belong to item block_item[i].
     """
     theta, slope = np.empty(x.size), np.empty(x.size)
-    lanes, zeros = np.empty(VECTOR), np.empty(VECTOR)
-    above, below = np.empty((4, VECTOR)), np.empty((4, VECTOR))
     for block in range(block_item.size):
         item = block_item[block]
         stack = steps[first[item] : first[item + 1]]
@@ -64,12 +64,14 @@ def phase(
         # Any fixed positive scale gives the same roots; this one makes Θ nearly linear in phase.
         scale = math.sqrt(max(stack[match, Q0R] - x_min[item], 1e-12) * stack[match, H2])
         scale *= stack[match, INV_HRHO]
-        for a in range(block_first[block], block_first[block + 1], VECTOR):
-            b = min(a + VECTOR, block_first[block + 1])
-            for m in range(VECTOR):
+        for a in range(block_first[block], block_first[block + 1], _LANES):
+            b = min(a + _LANES, block_first[block + 1])
+            width = VECTOR * ((b - a + VECTOR - 1) // VECTOR)
+            above, below = np.zeros((4, width)), np.zeros((4, width))
+            lanes, zeros = np.empty(width), np.zeros(width)
+            for m in range(width):
                 lanes[m] = x[min(a + m, b - 1)]
             upper, lower = span(stack, lanes.min(), match)
-            zeros[:] = 0.0
             _start(
                 lanes,
                 stack,
@@ -85,10 +87,9 @@ def phase(
             _shoot(lanes, stack, upper, match, above, zeros)
             _shoot(lanes, stack, lower, match, below, zeros)
             for m in range(b - a):
-                t1, d1 = _angle(above[:, m], scale)
-                t2, d2 = _angle(below[:, m], scale)
-                theta[a + m] = math.pi * zeros[m] + t1 - t2
-                slope[a + m] = d1 - d2
+                turn, change = _angle_between(above, below, m, scale)
+                theta[a + m] = math.pi * zeros[m] + turn
+                slope[a + m] = change
     return theta, slope
 
 
@@ -106,7 +107,6 @@ def _start(
     below: Any,
 ) -> None:
     """Fills the states at the nodes ``upper`` and ``lower``."""
-    above[:], below[:] = 0.0, 0.0
     if upper > 0:
         _decaying(x, stack[upper, Q0R] + 0j, stack[upper, HRHO] / stack[upper, THICKNESS], above)
         above[1] *= -1.0
@@ -185,9 +185,14 @@ def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any, zeros: Any) ->
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _angle(state: Any, scale: float) -> Any:
-    """(θ, dθ/dx) in [0, π] with φ scaled against ψ."""
-    sign = -1.0 if state[0] < 0.0 else 1.0
-    f, df = sign * scale * state[0], sign * scale * state[2]
-    g, dg = sign * state[1], sign * state[3]
-    return math.atan2(f, g), (g * df - f * dg) / (f * f + g * g)
+def _angle_between(above: Any, below: Any, m: int, scale: float) -> Any:
+    """(θ_L - θ_R, its derivative by x), each θ in [0, π], with φ scaled against ψ."""
+    f, g, df, dg = scale * above[0, m], above[1, m], scale * above[2, m], above[3, m]
+    u, v, du, dv = scale * below[0, m], below[1, m], scale * below[2, m], below[3, m]
+    change = (g * df - f * dg) / (f * f + g * g) - (v * du - u * dv) / (u * u + v * v)
+    # One arc tangent for the two: both states point to the right half of the circle of phases.
+    if f < 0.0:
+        f, g = -f, -g
+    if u < 0.0:
+        u, v = -u, -v
+    return math.atan2(f * v - g * u, g * v + f * u), change

@@ -36,19 +36,21 @@ def real_modes(items: Items, counts: np.ndarray) -> tuple[Lanes, np.ndarray]:
     """(lanes, x): x = k² of every member, largest first within an item.
 
     Brackets from a table of the phase are narrowed by Newton's method, with bisection where it
-    would leave them, until a move is 3e-5 of the mean distance of the roots: the error is about
-    its square.
+    would leave them, until a move is 1e-2 of the distance of roots that the slope of the phase
+    tells: the error is about its square, and one more step, with the Wronskian, squares it again.
     """
     item = np.repeat(np.arange(len(items)), counts)
     lanes = Lanes(item, items.axis[item])
     order = _ranks(counts)
     bracket = _brackets(items, counts, lanes, order)
     spacing = ((items.x_max - items.x_min) / np.maximum(counts, 1))[item]
-    _narrow(items, lanes, order, bracket, 3e-5 * spacing, np.arange(item.size))
+    _narrow(items, lanes, order, bracket, 1e-2, np.arange(item.size))
     x = bracket[0]
-    # Roots of two ducts may all but coincide; those are told apart to the last digit.
-    close = np.flatnonzero(neighbour_distance(lanes, x) < _CLOSE * spacing)
-    _narrow(items, lanes, order, bracket, np.zeros(item.size), close)
+    # The phase of two ducts is a staircase: near its steps a small excess may be a large error, and
+    # roots that all but coincide are told apart to the last digit.
+    for nearness, tolerance in ((0.5, 1e-5), (_CLOSE, 0.0)):
+        close = np.flatnonzero(neighbour_distance(lanes, x) < nearness * spacing)
+        _narrow(items, lanes, order, bracket, tolerance, close)
     return lanes, x
 
 
@@ -69,10 +71,13 @@ def _narrow(
     lanes: Lanes,
     order: np.ndarray,
     bracket: tuple[np.ndarray, np.ndarray, np.ndarray],
-    tolerance: np.ndarray,
+    tolerance: float,
     active: np.ndarray,
 ) -> None:
-    """Newton's method on (x, low, high) of the ``active`` lanes until moves are below tolerance."""
+    """Newton's method on (x, low, high) of the ``active`` lanes.
+
+    A lane is done after a move below ``tolerance`` of π / |dΘ/dx|, the local distance of roots.
+    """
     x, low, high = bracket
     for turn in range(_BISECTIONS):
         if active.size == 0:
@@ -87,10 +92,10 @@ def _narrow(
         # The phase of two ducts is a staircase, on which Newton's method may only crawl.
         outside = ~((new >= low[active]) & (new <= high[active])) | (turn % 4 == 3 and turn > 8)
         new[outside] = 0.5 * (low[active] + high[active])[outside]
-        moved = np.abs(new - x[active])
+        moved = np.where(outside, np.inf, np.abs(excess) / np.pi)
         x[active] = new
         narrow = high[active] - low[active] <= 4e-16 * items.x_max[lanes.item[active]]
-        active = active[(moved > tolerance[active]) & ~narrow]
+        active = active[(moved > tolerance) & ~narrow]
 
 
 def _ranks(counts: np.ndarray) -> np.ndarray:
@@ -159,7 +164,9 @@ def choose_nodes(items: Items, lanes: Lanes, x: np.ndarray) -> Lanes:
     for turn in range(len(cost)):
         has = np.flatnonzero(turns > turn)
         item = lanes.item[split[has]]
-        value, slope, _ = lossless_of(items, Lanes(item, axes[offset[item] + turn]), x[split[has]])
+        value, slope, _, _ = lossless_of(
+            items, Lanes(item, axes[offset[item] + turn]), x[split[has]]
+        )
         # Foreign roots rank behind all own ones, the nearest first.
         away = np.abs(value / slope) / unit[has]
         cost[turn, has] = np.where(away < _OWN, np.abs(slope) * unit[has], 1e9 * (1.0 + away))

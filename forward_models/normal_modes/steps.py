@@ -365,17 +365,13 @@ def span(steps: Any, x: float, node: int) -> Any:
 
     Beyond, solutions have decayed by exp(-TAIL) on the way from their turning depths.
     """
-    upper, lower = 0, steps.shape[0]
-    turning = lower - 1
-    while turning >= 0 and steps[turning, Q0R] <= x:
-        turning -= 1
-    turning = max(turning, node)
-    lower = reach(steps, x, turning)[1] if turning < lower else lower
-    turning = 0
-    while turning < steps.shape[0] and steps[turning, Q0R] <= x:
-        turning += 1
-    upper = reach(steps, x, min(turning, node))[0]
-    return upper, lower
+    deepest, shallowest = steps.shape[0] - 1, 0
+    while deepest >= 0 and steps[deepest, Q0R] <= x:
+        deepest -= 1
+    while shallowest < steps.shape[0] and steps[shallowest, Q0R] <= x:
+        shallowest += 1
+    upper = _reach_up(steps, x, min(shallowest, node))
+    return upper, _reach_down(steps, x, max(deepest, node))
 
 
 @njit(cache=True, nogil=True)
@@ -385,22 +381,29 @@ def reach(steps: Any, x: float, node: int) -> Any:
     A mode that is strong at the node has decayed there by exp(-TAIL), be it that another duct lies
     beyond: behind such a barrier a duct has modes of its own, to machine precision.
     """
-    upper, lower = 0, steps.shape[0]
+    return _reach_up(steps, x, node), _reach_down(steps, x, node)
+
+
+@njit(cache=True, nogil=True)
+def _reach_down(steps: Any, x: float, node: int) -> int:
     decay = 0.0
     for j in range(node, steps.shape[0]):
         q = steps[j, Q0R]
         decay = decay + math.sqrt(steps[j, H2] * (x - q)) if q < x else 0.0
         if decay > TAIL:
-            lower = j + 1
-            break
+            return j + 1
+    return steps.shape[0]
+
+
+@njit(cache=True, nogil=True)
+def _reach_up(steps: Any, x: float, node: int) -> int:
     decay = 0.0
     for j in range(node - 1, -1, -1):
         q = steps[j, Q0R]
         decay = decay + math.sqrt(steps[j, H2] * (x - q)) if q < x else 0.0
         if decay > TAIL:
-            upper = j
-            break
-    return upper, lower
+            return j
+    return 0
 
 
 @njit(cache=True, nogil=True)
@@ -425,3 +428,38 @@ def gather(steps: Any, x: Any, a: int, stop: int, node: int) -> Any:
         b = a + 1
         upper, lower = reach(steps, x[a].real, node)
     return b, upper, lower
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def locate(depth: Any, steps: Any) -> Any:
+    """(node depths, step of each depth, slot of each node that a depth hangs on or -1).
+
+    Depths below the last node hang on it: in the half-space φ only decays.
+    """
+    at_node = np.zeros(steps.shape[0] + 1)
+    for j in range(steps.shape[0]):
+        at_node[j + 1] = at_node[j] + steps[j, THICKNESS]
+    step_of = np.empty(depth.size, np.int64)
+    slot = np.full(steps.shape[0] + 1, -1)
+    used = 0
+    for d in range(depth.size):
+        step = 0
+        while step < steps.shape[0] and at_node[step + 1] <= depth[d]:
+            step += 1
+        step_of[d] = step
+        if slot[step] < 0:
+            slot[step] = used
+            used += 1
+    return at_node, step_of, slot
+
+
+@njit(cache=True, forceinline=True, nogil=True)
+def part_of_step(step: Any, offset: float) -> Any:
+    """(a, to q₁, to q₀): the share a of a step above ``offset``, and how q₂ enters its moments.
+
+    With u' in [-1, 1] over the part, U = a u' + b, b = a - 1: the Legendre moments over it of
+    q₀ + q₁ U + q₂ P₂(U) are q₀ + q₁ b + q₂ (3/2 (b² + a²/3) - 1/2), a (q₁ + 3 q₂ b) and a² q₂.
+    """
+    a = min(offset / step[THICKNESS], 1.0)
+    b = a - 1.0
+    return a, 3.0 * b, 1.5 * (b * b + a * a / 3.0) - 0.5
