@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from forward_models.environment import Environment
@@ -24,7 +25,7 @@ from forward_models.mode_sums import (
     sum_over_modes,
     travelled,
 )
-from forward_models.normal_modes import solve_modes
+from forward_models.normal_modes import Modes, solve_modes
 from forward_models.normal_modes.batch import Numbers, as_tensor
 from forward_models.normal_modes.chunk import Attenuation
 
@@ -46,9 +47,11 @@ def adiabatic_pressure(
     """Adiabatic pressure on a grid, normalised to 1 at 1 m: (F, S, R, K).
 
     Between two profiles wavenumbers and mode functions are linear in range; beyond the last one
-    nothing changes any more. A mode is carried on by its number as long as every profile up to the
-    receiver, and the next one, has it; a mode lost on the way does not come back. NaN where no mode
-    is left. Each profile is solved once, however many sources, receivers and ranges there are.
+    nothing changes any more. Modes are carried on by their number, counted by decreasing Re k, as
+    long as every profile up to the receiver, and the next one, has as many; a mode lost on the way
+    does not come back. Where modes of different loss change places in that order, each goes on as
+    the mode that it was (perturbative ones by number only, as in KRAKEN). NaN where no mode is
+    left. Each profile is solved once, however many sources, receivers and ranges there are.
 
     Args:
         profiles: P environments, one waveguide along the track.
@@ -89,12 +92,12 @@ def adiabatic_pressure(
     require_coherence(coherence)
     depth = torch.cat([source, receiver, as_tensor([_NEAR_SURFACE])])
     modes = solve_modes(profiles, frequency, depth=depth, c_high=c_high, attenuation=attenuation)
-    # (P, F) how many modes have come as far as each profile; what is padded or lost is masked.
-    left = torch.cummin(modes.n_modes, dim=0).values
-    most = int(left[0].max())
-    here = torch.arange(most) < left[..., None]
-    k = torch.where(here, modes.wavenumber[:, :, :most], 1.0)
-    phi = torch.where(here[..., None], modes.mode_function[:, :, :most], 0.0)
+    place = _follow(modes, by_number=attenuation == "perturbative")
+    here, place = place >= 0, place.clamp(min=0)
+    # What is lost on the way, or padding, is masked.
+    k = torch.where(here, modes.wavenumber.gather(2, place), 1.0)
+    columns_of = place[..., None].expand(*place.shape, depth.numel())
+    phi = torch.where(here[..., None], modes.mode_function.gather(2, columns_of), 0.0)
     phi = phi * _polarity(phi[..., -1].detach())[..., None]
     at_source = phi[0, :, :, : source.numel()]
     at_receiver = phi[:, :, :, source.numel() : -1]
@@ -114,7 +117,8 @@ def adiabatic_pressure(
         phase = k[0, ..., None] * ranges[column] + gathered[a, ..., None] + mean * beyond
         radial = torch.where(here[b, ..., None], travelled(phase), 0.0)
         part = _between(at_source, at_receiver[a], at_receiver[b], radial, weight, coherence)
-        parts.append(torch.where(left[b, :, None, None, None] > 0, part, torch.nan))
+        any_left = here[b].any(dim=-1)[:, None, None, None]
+        parts.append(torch.where(any_left, part, torch.nan))
         columns.append(column)
     order = np.argsort(np.concatenate(columns))
     return torch.cat(parts, dim=-1)[..., order] / density_at_source(profiles)[0]
@@ -143,6 +147,32 @@ def _between(
         + sum_over_modes(source, intensity(there), radial * weight**2)
         + sum_over_modes(source, cross, radial * weight * (1.0 - weight))
     )
+
+
+def _follow(modes: Modes, *, by_number: bool) -> Tensor:
+    """(P, F, M) place in profile p of the mode that has place m in the first; -1 once it is lost.
+
+    From one profile to the next the differences between wavenumbers should turn as little as can
+    be: the matching of least Σ|k' - k|², which a common shift of all k does not change, and which
+    keeps their order where k is real.
+    """
+    counts = modes.n_modes.numpy()
+    k = modes.wavenumber.detach().numpy()
+    place = np.full(k.shape, -1)
+    for f in range(k.shape[1]):
+        now = np.arange(counts[0, f])
+        place[0, f, : now.size] = now
+        for p in range(1, len(k)):
+            shared = min(counts[p - 1, f], counts[p, f])
+            onward = np.full(counts[p - 1, f] + 1, -1)  # its last entry takes the lost, at -1
+            onward[:shared] = np.arange(shared)
+            if not by_number:
+                before, after = k[p - 1, f, :shared], k[p, f, :shared]
+                same = (before[:, None] * after.conj()).real
+                onward[:shared] = linear_sum_assignment(same, maximize=True)[1]
+            now = onward[now]
+            place[p, f, : now.size] = now
+    return torch.from_numpy(place)
 
 
 def _polarity(at_surface: Tensor) -> Tensor:

@@ -157,27 +157,34 @@ def test_up_slope_in_a_wedge_agrees_with_its_images(
     assert np.linalg.norm(modes - exact) < norm * np.linalg.norm(exact)
 
 
-def by_hand(profiles: Environment, at: list[float], frequency: float, kept: int) -> np.ndarray:
-    """Pressure at the last profile of ``kept`` modes: source at 30 m, receivers at 40 and 90 m.
+def by_hand(profiles: Environment, at: list[float], frequency: float) -> np.ndarray:
+    """Pressure at the last profile from a source at 30 m, at 40 and 90 m.
 
-    Signs by overlap: ∫φφ'/ρ dz of a mode and its successor is near 1, not near -1.
+    Modes and their signs followed by overlap: ∫φφ'/ρ dz of a mode and the one it turns into is
+    near 1 or -1, and near 0 of others.
     """
-    fine = np.arange(0.0, 260.0, 0.25) + 0.1
+    fine = np.arange(0.0, 300.0, 0.25) + 0.1
     modes = solve_modes(profiles, [frequency], depth=[30.0, 40.0, 90.0, *fine])
-    k = modes.wavenumber[:, 0, :kept].numpy()
-    phi = modes.mode_function[:, 0, :kept].numpy()
-    sign = np.ones(kept)
+    k, phi = modes.wavenumber[:, 0].numpy(), modes.mode_function[:, 0].numpy()
     bottom = profiles.thickness.cumsum(dim=1)
+    counts = modes.n_modes[:, 0].tolist()
+    here, sign = np.arange(counts[0]), np.ones(counts[0])
+    path = [k[0, here]]
+    first = phi[0, here, 0]
     for a in range(len(at) - 1):
         segment = np.searchsorted(bottom[a].numpy(), fine)
         rho = np.append(profiles.density[a], profiles.half_space_density)[segment] / 1000.0
-        overlap = 0.25 * (phi[a, :, 3:] * phi[a + 1, :, 3:] / rho).sum(axis=-1)
-        assert (abs(abs(overlap.real) - 1.0) < 0.4).all()
-        sign *= np.sign(overlap.real)
-    phase = np.trapezoid(k, at, axis=0)
-    each = phi[0, :, 0] * sign * np.exp(1j * phase) / np.sqrt(phase)
+        overlap = 0.25 * (phi[a, here, 3:] / rho) @ phi[a + 1, : counts[a + 1], 3:].T
+        there = abs(overlap).argmax(axis=1)
+        best = overlap[np.arange(here.size), there].real
+        found = abs(best) > 0.8
+        assert (~found).sum() == max(0, here.size - counts[a + 1])
+        here, sign, first = there[found], (sign * np.sign(best))[found], first[found]
+        path = [along[found] for along in path] + [k[a + 1, here]]
+    phase = np.trapezoid(path, at, axis=0)
+    each = first * sign * np.exp(1j * phase) / np.sqrt(phase)
     scale = np.sqrt(2.0 * np.pi) * np.exp(0.25j * np.pi) / (profiles.density[0, 0].numpy() / 1000.0)
-    return scale * (each[:, None] * phi[-1, :, 1:3]).sum(axis=0)
+    return scale * (each[:, None] * phi[-1, here, 1:3]).sum(axis=0)
 
 
 def along_track(profiles: Environment, at: list[float], frequency: float) -> np.ndarray:
@@ -198,10 +205,10 @@ def test_a_mode_lost_on_the_way_does_not_come_back() -> None:
     counts = solve_modes(ridge, [90.0]).n_modes[:, 0]
     assert counts[0] == counts[-1] > counts.min() > 0
     p = along_track(ridge, at, 90.0)
-    np.testing.assert_allclose(p, by_hand(ridge, at, 90.0, int(counts.min())), rtol=1e-9)
+    np.testing.assert_allclose(p, by_hand(ridge, at, 90.0), rtol=1e-9)
 
 
-def test_mode_functions_keep_their_sign_where_loss_turns_their_norm() -> None:
+def test_lossy_modes_that_change_places_and_turn_their_norm_go_on_as_themselves() -> None:
     def lossy(depth: float) -> Environment:
         return Environment.from_layers(
             [
@@ -216,12 +223,17 @@ def test_mode_functions_keep_their_sign_where_loss_turns_their_norm() -> None:
     at = [50.0 * i for i in range(heights.size)]
     modes = solve_modes(slope, [50.0], depth=[1e-3])
     kept = int(modes.n_modes.min())
+    # The traps are there: the order by Re k passes two modes of different loss, and a sign that is
+    # positive at the surface is not enough.
+    loss = modes.wavenumber[:, 0, :kept].imag
+    assert (loss[1:] / loss[:-1] > 1.5).any()
     surface = modes.mode_function[:, 0, :kept, 0]
-    # The trap is there: positive at the surface is not enough.
     assert ((surface[1:] * surface[:-1].conj()).real < 0).any()
-    np.testing.assert_allclose(
-        along_track(slope, at, 50.0), by_hand(slope, at, 50.0, kept), rtol=1e-9
-    )
+    p = along_track(slope, at, 50.0)
+    np.testing.assert_allclose(p, by_hand(slope, at, 50.0), rtol=1e-9)
+    # Every eighth profile is enough: nothing hangs on their spacing.
+    coarser = along_track(slope[::8], at[::8], 50.0)
+    assert np.linalg.norm(coarser - p) < 0.02 * np.linalg.norm(p)
 
 
 def test_gradcheck_by_profiles_places_and_ranges() -> None:
