@@ -6,7 +6,7 @@ Time convention exp(-iωt), outgoing waves exp(+ikr); depths in metres, positive
 from forward_models.environment import Environment, HalfSpace, Layer, stack
 from forward_models.errors import ModelInputError
 from forward_models.field import array_pressure, pressure, transmission_loss
-from forward_models.files import EnvFile, read_env, read_flp, write_env
+from forward_models.files import EnvFile, read_env, read_env_profiles, read_flp, write_env
 from forward_models.mode_sums import Coherence
 from forward_models.normal_modes import Modes, solve_modes
 from forward_models.range_dependent import adiabatic_pressure
@@ -23,6 +23,7 @@ __all__ = [
     "array_pressure",
     "pressure",
     "read_env",
+    "read_env_profiles",
     "read_flp",
     "solve_modes",
     "stack",
