@@ -3,6 +3,7 @@
 Time convention exp(-iωt), outgoing waves exp(+ikr); depths in metres, positive down.
 """
 
+from forward_models.arrays import horizontal_array, vertical_array
 from forward_models.environment import Environment, HalfSpace, Layer, stack
 from forward_models.errors import ModelInputError
 from forward_models.field import array_pressure, pressure, transmission_loss
@@ -21,6 +22,7 @@ __all__ = [
     "Modes",
     "adiabatic_pressure",
     "array_pressure",
+    "horizontal_array",
     "pressure",
     "read_env",
     "read_env_profiles",
@@ -28,5 +30,6 @@ __all__ = [
     "solve_modes",
     "stack",
     "transmission_loss",
+    "vertical_array",
     "write_env",
 ]

@@ -111,15 +111,16 @@ def array_pressure(
 ) -> Tensor:
     """Complex pressure at the elements of an array, each with its own depth and range: (B, F, R).
 
-    One source and one array shape for each environment, so that tilted, bowed and drifting arrays
-    need nothing more; an environment without modes gives NaN.
+    One array shape for each environment, so that tilted, bowed and drifting arrays need nothing
+    more; :mod:`forward_models.arrays` says where elements are. Several sources for each environment
+    give (B, F, S, R). An environment without modes gives NaN.
 
     Args:
         environment: B environments.
         frequency: (F,) Hz.
-        source_depth: (B,) m.
+        source_depth: (B,) m, or (B, S).
         receiver_depth: (B, R) m.
-        range_m: (B, R) m.
+        range_m: (B, R) m, or (B, S, R) where each source has its own.
         c_high, attenuation: as for :func:`forward_models.solve_modes`.
 
     Raises:
@@ -127,19 +128,25 @@ def array_pressure(
     """
     problem = make_problem(environment, frequency, c_high)
     batch = len(problem)
-    source = as_tensor(source_depth).expand(batch)
+    source = as_tensor(source_depth)
+    several = source.ndim == 2
+    source = source.expand(batch, -1) if several else source.expand(batch)[:, None]
     receiver = as_tensor(receiver_depth)
     receiver = receiver.expand(batch, receiver.shape[-1])
-    elements = np.arange(receiver.shape[1])
-    return _pairs(
+    sources, elements = source.shape[1], receiver.shape[1]
+    distance = as_tensor(range_m)
+    if distance.ndim < 3:
+        distance = distance.expand(batch, elements)[:, None]
+    result = _pairs(
         environment,
         problem,
-        torch.cat([source[:, None], receiver], dim=1),
-        np.zeros_like(elements),
-        elements + 1,
-        as_tensor(range_m).expand(receiver.shape),
+        torch.cat([source, receiver], dim=1),
+        np.repeat(np.arange(sources), elements),
+        np.tile(sources + np.arange(elements), sources),
+        distance.expand(batch, sources, elements).flatten(1),
         attenuation,
     )
+    return result.unflatten(-1, (sources, elements)) if several else result
 
 
 def transmission_loss(p: Tensor) -> Tensor:
@@ -175,7 +182,7 @@ def require_depths(environment: Environment, source: Tensor, receiver: Tensor) -
     """Raises ModelInputError unless sources (B, S) lie in the water and no receiver above it."""
     water = environment.water_depth.detach()[:, None]
     _require(
-        source.detach(),
+        source.detach().expand(len(environment), -1),
         lambda z: (z >= 0) & (z <= water),
         "source_depth",
         "between the surface and the seabed",
