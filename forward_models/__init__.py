@@ -4,6 +4,7 @@ Time convention exp(-iωt), outgoing waves exp(+ikr); depths in metres, positive
 """
 
 from forward_models.arrays import horizontal_array, vertical_array
+from forward_models.broadband import TimeSeries, time_series
 from forward_models.environment import Environment, HalfSpace, Layer, stack
 from forward_models.errors import ModelInputError
 from forward_models.field import array_pressure, pressure, transmission_loss
@@ -20,6 +21,7 @@ __all__ = [
     "Layer",
     "ModelInputError",
     "Modes",
+    "TimeSeries",
     "adiabatic_pressure",
     "array_pressure",
     "horizontal_array",
@@ -29,6 +31,7 @@ __all__ = [
     "read_flp",
     "solve_modes",
     "stack",
+    "time_series",
     "transmission_loss",
     "vertical_array",
     "write_env",
