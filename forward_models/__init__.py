@@ -3,25 +3,36 @@
 Time convention exp(-iωt), outgoing waves exp(+ikr); depths in metres, positive down.
 """
 
+from forward_models.arrays import horizontal_array, vertical_array
+from forward_models.broadband import TimeSeries, time_series
 from forward_models.environment import Environment, HalfSpace, Layer, stack
 from forward_models.errors import ModelInputError
 from forward_models.field import array_pressure, pressure, transmission_loss
-from forward_models.files import EnvFile, read_env, read_flp, write_env
+from forward_models.files import EnvFile, read_env, read_env_profiles, read_flp, write_env
+from forward_models.mode_sums import Coherence
 from forward_models.normal_modes import Modes, solve_modes
+from forward_models.range_dependent import adiabatic_pressure
 
 __all__ = [
+    "Coherence",
     "EnvFile",
     "Environment",
     "HalfSpace",
     "Layer",
     "ModelInputError",
     "Modes",
+    "TimeSeries",
+    "adiabatic_pressure",
     "array_pressure",
+    "horizontal_array",
     "pressure",
     "read_env",
+    "read_env_profiles",
     "read_flp",
     "solve_modes",
     "stack",
+    "time_series",
     "transmission_loss",
+    "vertical_array",
     "write_env",
 ]

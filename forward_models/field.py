@@ -21,6 +21,14 @@ from torch import Tensor
 
 from forward_models.environment import Environment
 from forward_models.errors import ModelInputError
+from forward_models.mode_sums import (
+    Coherence,
+    intensity,
+    require_coherence,
+    root,
+    sum_over_modes,
+    travelled,
+)
 from forward_models.normal_modes.batch import (
     Numbers,
     Problem,
@@ -31,6 +39,7 @@ from forward_models.normal_modes.batch import (
 from forward_models.normal_modes.chunk import Attenuation, ModeList, solve_chunk
 from forward_models.normal_modes.gradients import Cotangents, require_exact
 from forward_models.normal_modes.items import mode_functions_of
+from forward_models.normal_modes.solve import solve_modes
 
 _ROOT_I = complex(math.sqrt(0.5), math.sqrt(0.5))
 
@@ -44,8 +53,13 @@ def pressure(
     range_m: Numbers,
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    coherence: Coherence = "coherent",
 ) -> Tensor:
     """Complex pressure on a grid, normalised to 1 at 1 m: (B, F, S, R, K).
+
+    With ``coherence="incoherent"`` it is the real root of the sum of squares, √Σ|p_m|² over the
+    terms p_m of the modes: the interference of the modes is gone, as in an average over frequency
+    or range.
 
     Args:
         environment: B environments.
@@ -54,14 +68,18 @@ def pressure(
         receiver_depth: (R,) m, in any medium.
         range_m: (K,) m, above zero.
         c_high, attenuation: as for :func:`forward_models.solve_modes`.
+        coherence: ``"coherent"`` or ``"incoherent"``.
 
     Raises:
         ModelInputError: a source outside the water, a range that is not positive, a bad medium.
     """
-    problem = make_problem(environment, frequency, c_high)
+    require_coherence(coherence)
     source, receiver, ranges = (
         torch.atleast_1d(as_tensor(v)) for v in (source_depth, receiver_depth, range_m)
     )
+    if coherence == "incoherent":
+        return _incoherent(environment, frequency, source, receiver, ranges, c_high, attenuation)
+    problem = make_problem(environment, frequency, c_high)
     depth = torch.cat([source, receiver])
     s, r, k = np.meshgrid(
         np.arange(source.numel()),
@@ -93,15 +111,16 @@ def array_pressure(
 ) -> Tensor:
     """Complex pressure at the elements of an array, each with its own depth and range: (B, F, R).
 
-    One source and one array shape for each environment, so that tilted, bowed and drifting arrays
-    need nothing more; an environment without modes gives NaN.
+    One array shape for each environment, so that tilted, bowed and drifting arrays need nothing
+    more; :mod:`forward_models.arrays` says where elements are. Several sources for each environment
+    give (B, F, S, R). An environment without modes gives NaN.
 
     Args:
         environment: B environments.
         frequency: (F,) Hz.
-        source_depth: (B,) m.
+        source_depth: (B,) m, or (B, S).
         receiver_depth: (B, R) m.
-        range_m: (B, R) m.
+        range_m: (B, R) m, or (B, S, R) where each source has its own.
         c_high, attenuation: as for :func:`forward_models.solve_modes`.
 
     Raises:
@@ -109,24 +128,79 @@ def array_pressure(
     """
     problem = make_problem(environment, frequency, c_high)
     batch = len(problem)
-    source = as_tensor(source_depth).expand(batch)
+    source = as_tensor(source_depth)
+    several = source.ndim == 2
+    source = source.expand(batch, -1) if several else source.expand(batch)[:, None]
     receiver = as_tensor(receiver_depth)
     receiver = receiver.expand(batch, receiver.shape[-1])
-    elements = np.arange(receiver.shape[1])
-    return _pairs(
+    sources, elements = source.shape[1], receiver.shape[1]
+    distance = as_tensor(range_m)
+    if distance.ndim < 3:
+        distance = distance.expand(batch, elements)[:, None]
+    result = _pairs(
         environment,
         problem,
-        torch.cat([source[:, None], receiver], dim=1),
-        np.zeros_like(elements),
-        elements + 1,
-        as_tensor(range_m).expand(receiver.shape),
+        torch.cat([source, receiver], dim=1),
+        np.repeat(np.arange(sources), elements),
+        np.tile(sources + np.arange(elements), sources),
+        distance.expand(batch, sources, elements).flatten(1),
         attenuation,
     )
+    return result.unflatten(-1, (sources, elements)) if several else result
 
 
 def transmission_loss(p: Tensor) -> Tensor:
     """Propagation loss -20 lg|p| in dB re 1 m of a pressure normalised to 1 at 1 m."""
     return -20.0 * torch.log10(p.abs())
+
+
+def _incoherent(
+    environment: Environment,
+    frequency: Numbers,
+    source: Tensor,
+    receiver: Tensor,
+    ranges: Tensor,
+    c_high: float | None,
+    attenuation: Attenuation,
+) -> Tensor:
+    """(B, F, S, R, K) root of the sum of squares of what the modes carry."""
+    require_depths(environment, source[None], receiver[None])
+    require_ranges(ranges[None])
+    depth = torch.cat([source, receiver])
+    modes = solve_modes(environment, frequency, depth=depth, c_high=c_high, attenuation=attenuation)
+    k = modes.wavenumber[..., None]
+    held = ~torch.isnan(k.detach().real)
+    phi = intensity(torch.where(held, modes.mode_function, 0.0))
+    radial = torch.where(held, intensity(travelled(torch.where(held, k, 1.0) * ranges)), 0.0)
+    squares = sum_over_modes(phi[..., : source.numel()], phi[..., source.numel() :], radial)
+    none = (modes.n_modes == 0)[..., None, None, None]
+    density = density_at_source(environment)[:, None, None, None, None]
+    return torch.where(none, torch.nan, root(squares)) / density
+
+
+def require_depths(environment: Environment, source: Tensor, receiver: Tensor) -> None:
+    """Raises ModelInputError unless sources (B, S) lie in the water and no receiver above it."""
+    water = environment.water_depth.detach()[:, None]
+    _require(
+        source.detach().expand(len(environment), -1),
+        lambda z: (z >= 0) & (z <= water),
+        "source_depth",
+        "between the surface and the seabed",
+    )
+    _require(receiver.detach(), lambda z: z >= 0, "receiver_depth", "zero or more")
+
+
+def require_ranges(distance: Tensor) -> None:
+    """Raises ModelInputError unless all ranges (B, K) are finite and above zero."""
+    _require(
+        distance.detach(), lambda r: (r > 0) & torch.isfinite(r), "range", "finite and above zero"
+    )
+
+
+def density_at_source(environment: Environment) -> Tensor:
+    """(B,) g/cm³: sources lie in the water, whose density is that of the first segment."""
+    first = (environment.thickness.detach() > 0).to(torch.int8).argmax(dim=1)
+    return environment.density[torch.arange(len(environment)), first] / 1000.0
 
 
 def _pairs(
@@ -139,24 +213,13 @@ def _pairs(
     attenuation: Attenuation,
 ) -> Tensor:
     """(B, F, P) pressure for pairs of columns of ``depth``, ``distance`` apart."""
-    water = environment.water_depth.detach()[:, None]
     at = depth.detach()
-    _require(
-        at[:, np.unique(source)],
-        lambda z: (z >= 0) & (z <= water),
-        "source_depth",
-        "between the surface and the seabed",
-    )
-    _require(at[:, np.unique(receiver)], lambda z: z >= 0, "receiver_depth", "zero or more")
-    _require(
-        distance.detach(), lambda r: (r > 0) & torch.isfinite(r), "range", "finite and above zero"
-    )
+    require_depths(environment, at[:, np.unique(source)], at[:, np.unique(receiver)])
+    require_ranges(distance)
     result = _Pressure.apply(
         problem, source, receiver, attenuation, distance, depth, *problem.media
     )
-    first = torch.from_numpy(np.argmax(problem.thickness > 0, axis=1))
-    density = environment.density[torch.arange(len(problem)), first] / 1000.0
-    return result / density[:, None, None]
+    return result / density_at_source(environment)[:, None, None]
 
 
 class _Pressure(torch.autograd.Function):

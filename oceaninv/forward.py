@@ -13,8 +13,17 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from forward_models import pressure, solve_modes, transmission_loss
-from forward_models.files import EnvFile, FlpFile, read_env, read_flp
+from forward_models import (
+    Coherence,
+    Environment,
+    ModelInputError,
+    adiabatic_pressure,
+    pressure,
+    solve_modes,
+    stack,
+    transmission_loss,
+)
+from forward_models.files import EnvFile, FlpFile, read_env, read_env_profiles, read_flp
 from forward_models.normal_modes.solve import Attenuation
 from oceaninv.errors import InputError
 
@@ -101,46 +110,53 @@ def field_of_file(
     range_km: Sequence[float] = (),
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    coherence: Coherence | None = None,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Pressure and propagation loss of an ``.env`` file: the contents of ``field.nc``.
 
     What is left empty comes from the ``.flp`` file beside the ``.env`` file and, depths only, from
-    the ``.env`` file itself.
+    the ``.env`` file itself. An ``.env`` file of several profiles gives the field of adiabatic
+    modes, the profiles at the ranges ``RPROF`` of the ``.flp`` file.
 
     Returns:
         ``pressure_real``, ``pressure_imag`` (frequency, source_depth, receiver_depth, range),
-        normalised to 1 at 1 m, and ``transmission_loss``, dB.
+        normalised to 1 at 1 m, and ``transmission_loss``, dB. Of incoherent modes the pressure is
+        the root of the sum of squares, and its imaginary part zero.
 
     Raises:
         ModelInputError: one of the files, or an environment that cannot be solved.
         InputError: no ranges, or no depths, anywhere.
     """
-    env = read_env(path)
+    profiles = read_env_profiles(path)
+    env = profiles[0]
     flp_path = Path(path).with_suffix(".flp")
     flp = read_flp(flp_path) if flp_path.is_file() else FlpFile("", _ALL_MODES, (), (), ())
+    track, range_of_profile = _track(profiles, flp, path)
     frequencies = np.array(frequency or [env.frequency], dtype=np.float64)
     sources = _first("source-depth", source_depth, flp.source_depth, env.source_depth, path)
     receivers = _first(
         "receiver-depth", receiver_depth, flp.receiver_depth, env.receiver_depth, path
     )
     ranges = 1000.0 * _first("range-km", range_km, flp.range_km, (), path)
-    limit = c_high or env.c_high
-    _refuse_fewer_modes(env, flp, flp_path, frequencies, limit)
+    limit = c_high or _one_c_high(profiles, path)
+    _refuse_fewer_modes(track, flp, flp_path, frequencies, limit)
+    summed = coherence or flp.coherence
+    where: dict[str, Any] = {
+        "source_depth": sources,
+        "receiver_depth": receivers,
+        "range_m": ranges,
+        "c_high": limit,
+        "attenuation": attenuation,
+        "coherence": summed,
+    }
     parts = []
     for rows in _chunks(frequencies.size, progress, "field"):
-        parts.append(
-            pressure(
-                env.environment,
-                frequencies[rows],
-                source_depth=sources,
-                receiver_depth=receivers,
-                range_m=ranges,
-                c_high=limit,
-                attenuation=attenuation,
-            )[0]
-        )
-    p = torch.cat(parts)
+        if len(track) > 1:
+            parts.append(adiabatic_pressure(track, range_of_profile, frequencies[rows], **where))
+        else:
+            parts.append(pressure(track, frequencies[rows], **where)[0])
+    p = torch.cat(parts).to(torch.complex128)
     dims = ("frequency", "source_depth", "receiver_depth", "range")
     dataset = xr.Dataset(
         {
@@ -158,7 +174,9 @@ def field_of_file(
             "range": ("range", ranges, {"units": "m", "long_name": "horizontal range"}),
         },
     )
-    return _described(dataset, f"Acoustic field: {env.title}", attenuation)
+    modes = "adiabatic normal modes" if len(track) > 1 else "normal modes"
+    dataset = dataset.assign_attrs(mode_sum=summed)
+    return _described(dataset, f"Acoustic field: {env.title}", attenuation, modes)
 
 
 _WAVENUMBER = {
@@ -198,13 +216,15 @@ def _complex(
     }
 
 
-def _described(dataset: xr.Dataset, title: str, attenuation: str) -> xr.Dataset:
+def _described(
+    dataset: xr.Dataset, title: str, attenuation: str, modes: str = "normal modes"
+) -> xr.Dataset:
     dataset["frequency"].attrs = {"units": "Hz", "long_name": "frequency"}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return dataset.assign_attrs(
         title=title,
         Conventions="CF-1.11, ACDD-1.3",
-        source=f"oceaninv {version('oceaninv')}, normal modes, {attenuation} attenuation",
+        source=f"oceaninv {version('oceaninv')}, {modes}, {attenuation} attenuation",
         date_created=now,
         time_convention="exp(-iwt)",
     )
@@ -232,8 +252,35 @@ def _first(
     )
 
 
+def _track(
+    profiles: list[EnvFile], flp: FlpFile, path: str | Path
+) -> tuple[Environment, np.ndarray[Any, np.dtype[np.float64]]]:
+    """The profiles as one batch, and their ranges in m."""
+    name = Path(path).name
+    if len(profiles) != len(flp.profile_range_km):
+        raise InputError(
+            f"{name}: {len(profiles)} profiles, but {Path(name).with_suffix('.flp')} places "
+            f"{len(flp.profile_range_km)}; set NPROF and RPROF there to one range (km) a profile"
+        )
+    try:
+        track = stack([profile.environment for profile in profiles])
+    except ModelInputError as error:
+        raise ModelInputError(f"{name}: profiles: {error}") from error
+    return track, 1000.0 * np.array(flp.profile_range_km)
+
+
+def _one_c_high(profiles: list[EnvFile], path: str | Path) -> float:
+    limits = {profile.c_high for profile in profiles}
+    if len(limits) > 1:
+        listed = ", ".join(f"{limit:g}" for limit in sorted(limits))
+        raise InputError(
+            f"{Path(path).name}: cHigh: profiles differ ({listed} m/s); give one with --c-high"
+        )
+    return limits.pop()
+
+
 def _refuse_fewer_modes(
-    env: EnvFile,
+    track: Environment,
     flp: FlpFile,
     flp_path: Path,
     frequencies: np.ndarray[Any, np.dtype[np.float64]],
@@ -241,7 +288,7 @@ def _refuse_fewer_modes(
 ) -> None:
     if flp.mode_limit >= _ALL_MODES:
         return
-    most = int(solve_modes(env.environment, frequencies, c_high=c_high).n_modes.max())
+    most = int(solve_modes(track, frequencies, c_high=c_high).n_modes.max())
     if flp.mode_limit < most:
         raise InputError(
             f"{flp_path.name}: Mlimit: {flp.mode_limit}: there are {most} modes, and leaving out "

@@ -4,7 +4,7 @@ Source: Acoustics Toolbox documentation, "Description of Environmental File" and
 Porter). Supported are fluid media with C-linear or N²-linear sound speed, every unit of
 attenuation, a vacuum or rigid top, and a fluid half-space, rigid or vacuum bottom. What the file
 may ask for beyond that (elastic media, rough interfaces, splines, reflection coefficients, volume
-attenuation, several profiles) is refused by name.
+attenuation) is refused by name.
 """
 
 from __future__ import annotations
@@ -91,6 +91,39 @@ def read_env(path: str | Path) -> EnvFile:
         FileNotFoundError: no such file.
     """
     records = Records(path)
+    env = _profile(records)
+    if not records.at_end():
+        raise records.error(
+            "end of file",
+            "more follows after the receiver depths; where it is meant to hold several profiles "
+            "along a track, use read_env_profiles or `oceaninv field`, else keep one a file",
+        )
+    return env
+
+
+def read_env_profiles(path: str | Path) -> list[EnvFile]:
+    """Reads the profiles along a track: one whole environment after another in one file.
+
+    Where they lie is in the field parameters beside it, :class:`forward_models.files.FlpFile`.
+
+    Raises:
+        ModelInputError: as :func:`read_env`, or the profiles differ in frequency.
+        FileNotFoundError: no such file.
+    """
+    records = Records(path)
+    profiles = [_profile(records)]
+    while not records.at_end():
+        profiles.append(_profile(records))
+        if profiles[-1].frequency != profiles[0].frequency:
+            raise records.error(
+                f"profile {len(profiles)}, frequency",
+                f"{profiles[-1].frequency:g} differs from {profiles[0].frequency:g} Hz of the "
+                "first; give all profiles one frequency",
+            )
+    return profiles
+
+
+def _profile(records: Records) -> EnvFile:
     title, _ = records.text("title")
     (frequency,) = records.numbers(["frequency"])
     if frequency <= 0:
@@ -117,12 +150,6 @@ def read_env(path: str | Path) -> EnvFile:
     if not records.at_end():
         source_depth = records.vector("SD", records.integer("NSD"))
         receiver_depth = records.vector("RD", records.integer("NRD"))
-    if not records.at_end():
-        raise records.error(
-            "end of file",
-            "more follows after the receiver depths; several profiles in a file are not "
-            "supported, keep one a file",
-        )
     return EnvFile(
         title=title,
         frequency=frequency,

@@ -1,30 +1,35 @@
 """Field parameters of the Acoustics Toolbox (``.flp``, as FIELD reads them).
 
-Source: Acoustics Toolbox documentation, "FIELD" (M. B. Porter). Supported is a point source in a
-range-independent environment with coherent modes; the rest is refused by name.
+Source: Acoustics Toolbox documentation, "FIELD" (M. B. Porter). Supported is a point source with
+coherent or incoherent modes, adiabatic where there are several profiles; the rest is refused by
+name.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from forward_models.files.records import Records
+from forward_models.mode_sums import Coherence
 
 
 @dataclass(frozen=True)
 class FlpFile:
-    """Where the field is wanted: ranges in km, depths in m; and how many modes at most."""
+    """What field is wanted and where: ranges in km, depths in m; and how many modes at most."""
 
     title: str
     mode_limit: int
     range_km: tuple[float, ...]
     source_depth: tuple[float, ...]
     receiver_depth: tuple[float, ...]
+    profile_range_km: tuple[float, ...] = (0.0,)
+    coherence: Coherence = "coherent"
 
 
 def read_flp(path: str | Path) -> FlpFile:
-    """Reads the field parameters of one range-independent environment.
+    """Reads the field parameters.
 
     Raises:
         ModelInputError: one line with file, line, field, value and mend.
@@ -32,14 +37,18 @@ def read_flp(path: str | Path) -> FlpFile:
     """
     records = Records(path)
     title, _ = records.text("title")
-    _check_options(records)
+    letters = _options(records)
     mode_limit = records.integer("Mlimit")
     n_profiles = records.integer("NPROF")
-    if n_profiles != 1:
+    if n_profiles > 1 and letters[1] == "C":
         raise records.error(
-            "NPROF", f"{n_profiles}: environments that vary with range are not supported; use 1"
+            "options(2:2)",
+            f"'C': coupled modes over {n_profiles} profiles are not supported; use 'A' for "
+            "adiabatic ones",
         )
-    records.vector("RPROF", 1)
+    profile_range_km = records.vector("RPROF", n_profiles)
+    if n_profiles > 1:
+        _check_profile_ranges(records, profile_range_km)
     range_km = records.vector("R", records.integer("NR"))
     if min(range_km) <= 0:
         raise records.error("R", f"{min(range_km):g} km must be above zero")
@@ -52,19 +61,26 @@ def read_flp(path: str | Path) -> FlpFile:
             raise records.error(
                 "RR", f"{max(offsets, key=abs):g}: displaced receivers are not supported; use 0.0 /"
             )
-    return FlpFile(title, mode_limit, range_km, source_depth, receiver_depth)
+    return FlpFile(
+        title=title,
+        mode_limit=mode_limit,
+        range_km=range_km,
+        source_depth=source_depth,
+        receiver_depth=receiver_depth,
+        profile_range_km=profile_range_km,
+        coherence="incoherent" if letters[3] == "I" else "coherent",
+    )
 
 
-def _check_options(records: Records) -> None:
+def _options(records: Records) -> str:
     option, _ = records.text("options")
     letters = option.ljust(4)
     refused = {
         (0, "X"): "line sources",
         (0, "S"): "scaled cylindrical coordinates",
         (2, "*"): "source beam patterns",
-        (3, "I"): "incoherent modes",
     }
-    for place, allowed in enumerate((" R", " AC", " O", " C")):
+    for place, allowed in enumerate((" R", " AC", " O", " CI")):
         letter = letters[place]
         if letter not in allowed:
             what = refused.get((place, letter))
@@ -73,3 +89,14 @@ def _check_options(records: Records) -> None:
             raise records.error(
                 f"options({place + 1}:{place + 1})", f"{letter!r}: {problem}; use {choices}"
             )
+    return letters
+
+
+def _check_profile_ranges(records: Records, ranges: tuple[float, ...]) -> None:
+    if ranges[0] != 0:
+        raise records.error(
+            "RPROF", f"starts at {ranges[0]:g} km; the first profile lies at the source, 0 km"
+        )
+    for before, after in pairwise(ranges):
+        if not after > before:
+            raise records.error("RPROF", f"{after:g} after {before:g} km; ranges must increase")

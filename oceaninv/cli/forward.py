@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -100,13 +100,21 @@ def field(
     ] = None,
     c_high: CHigh = None,
     attenuation: Loss = Attenuation.exact,
+    incoherent: Annotated[
+        bool | None,
+        typer.Option(
+            "--incoherent/--coherent",
+            help="Sum squares of modes, without their interference; default: the .flp.",
+        ),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="F.png", help="Figure of the propagation loss.")
     ] = None,
 ) -> None:
     """Pressure and propagation loss (TL) of an Acoustics Toolbox file.
 
-    What is not given is read from the `.flp` file beside it.
+    What is not given is read from the `.flp` file beside it. A file of several profiles gives the
+    field of adiabatic modes, the profiles at the ranges `RPROF` of the `.flp` file.
 
     Example: `oceaninv field pekeris.env -f 100 --range-km 0.1:10:500 -o field.nc --plot field.png`
     """
@@ -118,9 +126,18 @@ def field(
     }
     from oceaninv.forward import field_of_file
 
+    coherence: Literal["coherent", "incoherent"] | None = None
+    if incoherent is not None:
+        coherence = "incoherent" if incoherent else "coherent"
+
     with progress_bar() as progress:
         dataset = field_of_file(
-            file, **given, c_high=c_high, attenuation=attenuation.value, progress=progress
+            file,
+            **given,
+            c_high=c_high,
+            attenuation=attenuation.value,
+            coherence=coherence,
+            progress=progress,
         )
     with whole_file(output) as temporary:
         dataset.to_netcdf(temporary, engine="netcdf4")

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from forward_models import Environment, ModelInputError, array_pressure, transmission_loss
+from forward_models import (
+    Environment,
+    ModelInputError,
+    array_pressure,
+    transmission_loss,
+    vertical_array,
+)
 from oceaninv.scenario.expressions import evaluate
 from oceaninv.scenario.schema import ATTENUATION_LETTER, EnvironmentSpec, Scenario, Water
 
@@ -186,17 +192,14 @@ def _geometry(scenario: Scenario, of: _Of) -> Geometry:
         return Geometry(source_depth, points[:, 0].expand(n, -1), points[:, 1].expand(n, -1))
     array = scenario.array
     assert scenario.source.range is not None  # by Scenario._check_kind
-    pivot = depth.max() if array.pivot is None else torch.tensor(array.pivot, dtype=torch.float64)
-    height = pivot - depth
     shift = torch.zeros(n, dtype=torch.float64)
     if array.first_depth is not None:
         shift = of(array.first_depth) - depth[0]
-    tilt = torch.deg2rad(of(array.tilt))[:, None]
-    return Geometry(
-        source_depth,
-        receiver_depth=shift[:, None] + pivot - height * tilt.cos(),
-        range_m=of(scenario.source.range)[:, None] + height * tilt.sin(),
+    pivot = None if array.pivot is None else array.pivot + shift
+    receiver_depth, range_m = vertical_array(
+        depth + shift[:, None], of(scenario.source.range), tilt=of(array.tilt), pivot=pivot
     )
+    return Geometry(source_depth, receiver_depth, range_m)
 
 
 def _ends(

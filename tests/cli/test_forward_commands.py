@@ -12,6 +12,7 @@ import xarray as xr
 from reference_cases import CORE, Case, load_case
 from typer.testing import CliRunner, Result
 
+from forward_models import adiabatic_pressure, read_env_profiles, stack
 from oceaninv.cli import app
 
 KINDS = ("exact", "perturbative")
@@ -223,3 +224,80 @@ def test_help_of_every_command_has_an_example_and_starts_without_torch() -> None
             assert "Example: " in text, name
             checked += 1
     assert checked >= 8
+
+
+def adiabatic_case(tmp_path: Path, option: str = "RA") -> Path:
+    """Three profiles of the Pekeris case, the middle one 10 m shallower, at 0, 2 and 5 km."""
+    env = load_case("pekeris").write(tmp_path)
+    text = env.read_text()
+    shallow = text.replace(" 100.0 ", " 90.0 ").replace(" 100.0\n", " 90.0\n")
+    env.write_text(text + shallow + text)
+    flp = env.with_suffix(".flp")
+    lines = flp.read_text().splitlines()
+    lines[1] = f"'{option}'"
+    lines[3:5] = ["3", "0.0 2.0 5.0"]
+    flp.write_text("\n".join(lines) + "\n")
+    return env
+
+
+@pytest.mark.parametrize("options", [[], ["--incoherent"]])
+def test_field_of_several_profiles_is_that_of_adiabatic_modes(
+    tmp_path: Path, options: list[str]
+) -> None:
+    env, out = adiabatic_case(tmp_path), tmp_path / "field.nc"
+    given = [*options, *("--range-km", "1,3,8", "--receiver-depth", "20,50,80")]
+    result = run("field", env, "-o", out, "-f", "100,200", *given)
+    assert result.exit_code == 0, result.output
+    profiles = read_env_profiles(env)
+    assert [float(p.environment.water_depth) for p in profiles] == [100.0, 90.0, 100.0]
+    expected = adiabatic_pressure(
+        stack([p.environment for p in profiles]),
+        [0.0, 2e3, 5e3],
+        [100.0, 200.0],
+        source_depth=profiles[0].source_depth,
+        receiver_depth=[20.0, 50.0, 80.0],
+        range_m=[1e3, 3e3, 8e3],
+        c_high=profiles[0].c_high,
+        coherence="incoherent" if options else "coherent",
+    ).numpy()
+    with xr.open_dataset(out) as field:
+        p = (field["pressure_real"] + 1j * field["pressure_imag"]).values
+        np.testing.assert_allclose(p, expected, rtol=1e-12)
+        np.testing.assert_allclose(field["transmission_loss"], -20 * np.log10(abs(p)))
+        assert "adiabatic" in field.attrs["source"]
+        assert field.attrs["mode_sum"] == ("incoherent" if options else "coherent")
+
+
+def test_the_field_file_asks_for_incoherent_modes_and_an_option_overrides_it(
+    tmp_path: Path,
+) -> None:
+    env, out = adiabatic_case(tmp_path, "RA I"), tmp_path / "field.nc"
+    sums = []
+    for options in ([], ["--coherent"]):
+        assert run("field", env, "-o", out, *options).exit_code == 0
+        with xr.open_dataset(out) as field:
+            sums.append(field.attrs["mode_sum"])
+    assert sums == ["incoherent", "coherent"]
+
+
+def test_profiles_that_the_field_file_does_not_place_are_refused(tmp_path: Path) -> None:
+    env = adiabatic_case(tmp_path)
+    env.with_suffix(".flp").unlink()
+    result = run("field", env, "-o", tmp_path / "f.nc", "--range-km", "1")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "oceaninv: pekeris.env: 3 profiles, but pekeris.flp places 1; set NPROF and RPROF there to "
+        "one range (km) a profile\n"
+    )
+    result = run("field", adiabatic_case(tmp_path, "RC"), "-o", tmp_path / "f.nc")
+    assert result.exit_code == 2
+    assert "coupled modes over 3 profiles are not supported" in result.stderr
+    env = adiabatic_case(tmp_path)
+    text = env.read_text()
+    limit = f"{load_case('pekeris').env['c_high']}"
+    assert text.count(limit) >= 3
+    at = text.rindex(limit)
+    env.write_text(text[:at] + "1650.0" + text[at + len(limit) :])
+    result = run("field", env, "-o", tmp_path / "f.nc")
+    assert result.exit_code == 2
+    assert "cHigh: profiles differ" in result.stderr

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forward_models import Environment, HalfSpace, Layer, ModelInputError
-from forward_models.files import EnvFile, read_env, read_flp, write_env
+from forward_models.files import EnvFile, read_env, read_env_profiles, read_flp, write_env
 
 SEDIMENT = """'Two layers, it''s / quoted'   ! TITLE
  50.0   ! FREQ (Hz)
@@ -221,8 +221,10 @@ def test_everything_in_a_flp_file_is_read(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("'RA'", "'XA'", r"line 2: options(1:1): 'X': line sources are not supported; use"),
-        ("'RA'", "'RA I'", r"options(4:4): 'I': incoherent modes are not supported"),
-        ("1                 ! NPROF", "2 ! NPROF", "line 4: NPROF: 2: environments that vary"),
+        ("'RA'", "'RA S'", r"options(4:4): 'S': unknown; use ' ' or 'C' or 'I'"),
+        ("1                 ! NPROF\n0.0", "2\n0.0 /", "line 5: RPROF: 1 of 2 values"),
+        ("1                 ! NPROF\n0.0", "2\n1.0 2.0", "RPROF: starts at 1 km; the first"),
+        ("1                 ! NPROF\n0.0", "3\n0.0 2.0 2.0", "RPROF: 2 after 2 km; ranges must"),
         ("2.0  4.0 /", "-2.0  4.0 /", "R: -2 km must be above zero"),
         ("0.0 /             ! RR", "0.0 1.5 0.0 ! RR", "RR: 1.5: displaced receivers are not"),
     ],
@@ -234,3 +236,40 @@ def test_what_the_field_cannot_do_is_refused_by_name(
         read_flp(written(tmp_path, FLP.replace(old, new), "case.flp"))
     assert message in str(caught.value)
     assert str(caught.value).startswith("case.flp: line ")
+
+
+def test_profiles_and_incoherent_modes_in_a_flp_file(tmp_path: Path) -> None:
+    text = FLP.replace("'RA'", "'RA I'").replace("1                 ! NPROF\n0.0", "3\n0.0 8.0 /")
+    flp = read_flp(written(tmp_path, text, "case.flp"))
+    assert flp.profile_range_km == (0.0, 4.0, 8.0)
+    assert flp.coherence == "incoherent"
+    assert read_flp(written(tmp_path, FLP, "case.flp")).coherence == "coherent"
+    coupled = text.replace("'RA I'", "'RC'")
+    with pytest.raises(ModelInputError) as caught:
+        read_flp(written(tmp_path, coupled, "case.flp"))
+    assert str(caught.value) == (
+        "case.flp: line 4: options(2:2): 'C': coupled modes over 3 profiles are not supported; "
+        "use 'A' for adiabatic ones"
+    )
+
+
+def test_profiles_follow_each_other_in_an_env_file(tmp_path: Path) -> None:
+    deeper = SEDIMENT.replace(" 100.0 ", " 120.0 ").replace("110.0 ", "130.0 ")
+    deeper = deeper.replace("0.0, 100.0", "0.0, 120.0").replace("0 0.0 110.0", "0 0.0 130.0")
+    path = written(tmp_path, SEDIMENT + deeper + SEDIMENT)
+    profiles = read_env_profiles(path)
+    assert [float(p.environment.water_depth) for p in profiles] == [100.0, 120.0, 100.0]
+    for profile, alone in zip(profiles, (SEDIMENT, deeper, SEDIMENT), strict=True):
+        expected = read_env(written(tmp_path, alone, "alone.env"))
+        assert profile.title == expected.title
+        assert profile.receiver_depth == expected.receiver_depth
+        torch.testing.assert_close(
+            profile.environment.thickness, expected.environment.thickness, rtol=0, atol=0
+        )
+    with pytest.raises(ModelInputError, match="several profiles along a track, use read_env_pro"):
+        read_env(path)
+    other = written(tmp_path, SEDIMENT + SEDIMENT.replace(" 50.0 ", " 60.0 "))
+    with pytest.raises(ModelInputError, match="profile 2, frequency: 60 differs from 50 Hz"):
+        read_env_profiles(other)
+    with pytest.raises(ModelInputError, match="the file ends before it"):
+        read_env_profiles(written(tmp_path, SEDIMENT + SEDIMENT[:60]))
