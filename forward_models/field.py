@@ -129,6 +129,25 @@ def transmission_loss(p: Tensor) -> Tensor:
     return -20.0 * torch.log10(p.abs())
 
 
+def require_geometry(
+    environment: Environment, source: Tensor, receiver: Tensor, distance: Tensor
+) -> None:
+    """Checks depths and distances (m), each (B, …), against the environments.
+
+    Raises:
+        ModelInputError: a source outside the water, a receiver above it, a bad range.
+    """
+    water = environment.water_depth.detach()[:, None]
+    _require(
+        source,
+        lambda z: (z >= 0) & (z <= water),
+        "source_depth",
+        "between the surface and the seabed",
+    )
+    _require(receiver, lambda z: z >= 0, "receiver_depth", "zero or more")
+    _require(distance, lambda r: (r > 0) & torch.isfinite(r), "range", "finite and above zero")
+
+
 def _pairs(
     environment: Environment,
     problem: Problem,
@@ -139,17 +158,9 @@ def _pairs(
     attenuation: Attenuation,
 ) -> Tensor:
     """(B, F, P) pressure for pairs of columns of ``depth``, ``distance`` apart."""
-    water = environment.water_depth.detach()[:, None]
     at = depth.detach()
-    _require(
-        at[:, np.unique(source)],
-        lambda z: (z >= 0) & (z <= water),
-        "source_depth",
-        "between the surface and the seabed",
-    )
-    _require(at[:, np.unique(receiver)], lambda z: z >= 0, "receiver_depth", "zero or more")
-    _require(
-        distance.detach(), lambda r: (r > 0) & torch.isfinite(r), "range", "finite and above zero"
+    require_geometry(
+        environment, at[:, np.unique(source)], at[:, np.unique(receiver)], distance.detach()
     )
     result = _Pressure.apply(
         problem, source, receiver, attenuation, distance, depth, *problem.media
