@@ -8,6 +8,7 @@ from forward_models.errors import ModelInputError
 from forward_models.field import array_pressure, pressure, transmission_loss
 from forward_models.files import EnvFile, read_env, read_flp, write_env
 from forward_models.normal_modes import Modes, solve_modes
+from forward_models.spectral import spectral_pressure, truncation_error
 
 __all__ = [
     "EnvFile",
@@ -21,7 +22,9 @@ __all__ = [
     "read_env",
     "read_flp",
     "solve_modes",
+    "spectral_pressure",
     "stack",
     "transmission_loss",
+    "truncation_error",
     "write_env",
 ]

@@ -6,22 +6,24 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from forward_models import pressure, solve_modes, transmission_loss
+from forward_models import pressure, solve_modes, spectral_pressure, transmission_loss
 from forward_models.files import EnvFile, FlpFile, read_env, read_flp
 from forward_models.normal_modes.solve import Attenuation
+from forward_models.spectral import left_out
 from oceaninv.errors import InputError
 
 _ALL_MODES = 9999  # what files write for "no limit"
 _CHUNK = 8  # frequencies solved between two reports of progress
 
 Progress = Callable[[int, int, str], None]
+Method = Literal["modes", "spectral"]
 
 
 def modes_of_file(
@@ -101,6 +103,8 @@ def field_of_file(
     range_km: Sequence[float] = (),
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    method: Method = "modes",
+    truncation: bool = False,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Pressure and propagation loss of an ``.env`` file: the contents of ``field.nc``.
@@ -108,13 +112,25 @@ def field_of_file(
     What is left empty comes from the ``.flp`` file beside the ``.env`` file and, depths only, from
     the ``.env`` file itself.
 
+    Args:
+        path: an Acoustics Toolbox environment.
+        frequency: Hz; empty takes the file's.
+        source_depth, receiver_depth: m.
+        range_km: km.
+        c_high, attenuation: of the modes, as for :func:`modes_of_file`.
+        method: ``"modes"`` sums the modes; ``"spectral"`` integrates over all wavenumbers, which
+            leaves nothing out and takes longer.
+        truncation: adds what the sum of modes leaves out of the full field.
+        progress: as for :func:`modes_of_file`.
+
     Returns:
         ``pressure_real``, ``pressure_imag`` (frequency, source_depth, receiver_depth, range),
-        normalised to 1 at 1 m, and ``transmission_loss``, dB.
+        normalised to 1 at 1 m, and ``transmission_loss``, dB; with ``truncation`` also
+        ``truncation_error`` (frequency, source_depth, range), relative.
 
     Raises:
         ModelInputError: one of the files, or an environment that cannot be solved.
-        InputError: no ranges, or no depths, anywhere.
+        InputError: no ranges, or no depths, anywhere; options that the full field does not have.
     """
     env = read_env(path)
     flp_path = Path(path).with_suffix(".flp")
@@ -126,21 +142,26 @@ def field_of_file(
     )
     ranges = 1000.0 * _first("range-km", range_km, flp.range_km, (), path)
     limit = c_high or env.c_high
-    _refuse_fewer_modes(env, flp, flp_path, frequencies, limit)
-    parts = []
-    for rows in _chunks(frequencies.size, progress, "field"):
-        parts.append(
-            pressure(
-                env.environment,
-                frequencies[rows],
-                source_depth=sources,
-                receiver_depth=receivers,
-                range_m=ranges,
-                c_high=limit,
-                attenuation=attenuation,
-            )[0]
+    if method == "modes" or truncation:
+        _refuse_fewer_modes(env, flp, flp_path, frequencies, limit)
+    elif c_high or attenuation != "exact":
+        given = "c-high" if c_high else "attenuation"
+        raise InputError(
+            f"--{given}: the spectral method has no modes to choose or to approximate; leave out "
+            f"--{given}, or add --truncation"
         )
-    p = torch.cat(parts)
+    geometry = {"source_depth": sources, "receiver_depth": receivers, "range_m": ranges}
+    fields, errors = [], []
+    for rows in _chunks(frequencies.size, progress, "field"):
+        medium, tones = env.environment, frequencies[rows]
+        if method == "modes" or truncation:
+            p = pressure(medium, tones, **geometry, c_high=limit, attenuation=attenuation)
+        if method == "spectral" or truncation:
+            full = spectral_pressure(medium, tones, **geometry)
+        if truncation:
+            errors.append(left_out(p, full)[0])
+        fields.append(p[0] if method == "modes" else full[0])
+    p = torch.cat(fields)
     dims = ("frequency", "source_depth", "receiver_depth", "range")
     dataset = xr.Dataset(
         {
@@ -158,7 +179,26 @@ def field_of_file(
             "range": ("range", ranges, {"units": "m", "long_name": "horizontal range"}),
         },
     )
-    return _described(dataset, f"Acoustic field: {env.title}", attenuation)
+    if truncation:
+        over = ("frequency", "source_depth", "range")
+        dataset["truncation_error"] = (over, torch.cat(errors).numpy(), _TRUNCATION)
+    return _described(dataset, f"Acoustic field: {env.title}", attenuation, method)
+
+
+def ranges_within(field: xr.Dataset, level: float) -> list[float]:
+    """The range (m) at each frequency from which on the truncation error is at most ``level``.
+
+    The worst source depth counts. Infinite where the largest range does not reach the level, the
+    smallest range where all do.
+
+    Args:
+        field: contents of ``field.nc`` with ``truncation_error``.
+        level: relative, 0.01 for 1 %.
+    """
+    field = field.sortby("range")
+    worst = field["truncation_error"].max("source_depth").transpose("frequency", "range").values
+    ranges = np.append(field["range"].values, np.inf)
+    return [float(ranges[np.flatnonzero(np.append(True, ~(row <= level)))[-1]]) for row in worst]
 
 
 _WAVENUMBER = {
@@ -174,6 +214,11 @@ _PHI = {
 _PRESSURE = {
     "units": "1",
     "long_name": "sound pressure, normalised to 1 at 1 m from the source",
+}
+_TRUNCATION = {
+    "units": "1",
+    "long_name": "what the sum of modes leaves out of the full field, relative",
+    "comment": "norm of the difference over receiver depths, over the norm of the full field",
 }
 _LOSS = {"units": "dB", "long_name": "propagation loss", "reference": "1 m^2 (ISO 18405)"}
 _DEPTH: dict[str, str] = {
@@ -198,13 +243,16 @@ def _complex(
     }
 
 
-def _described(dataset: xr.Dataset, title: str, attenuation: str) -> xr.Dataset:
+def _described(
+    dataset: xr.Dataset, title: str, attenuation: str, method: Method = "modes"
+) -> xr.Dataset:
+    how = {"modes": "normal modes", "spectral": "wavenumber integration"}[method]
     dataset["frequency"].attrs = {"units": "Hz", "long_name": "frequency"}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return dataset.assign_attrs(
         title=title,
         Conventions="CF-1.11, ACDD-1.3",
-        source=f"oceaninv {version('oceaninv')}, normal modes, {attenuation} attenuation",
+        source=f"oceaninv {version('oceaninv')}, {how}, {attenuation} attenuation",
         date_created=now,
         time_convention="exp(-iwt)",
     )
