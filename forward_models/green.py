@@ -51,7 +51,7 @@ from forward_models.normal_modes.wronskian import (
 )
 
 
-@njit("c16(c16, c16)", cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def vertical_decay(x: complex, q: complex) -> complex:
     """γ = √(x - q) on the physical sheet, Re γ ≥ 0: decaying or outgoing where Im x ≤ Im q."""
     return cmath.sqrt(x - q)
@@ -178,12 +178,7 @@ def _psi(state: Any, lane: int) -> complex:
     return complex(state[PSR, lane], state[PSI, lane])
 
 
-@njit(
-    "void(f8[:, ::1], i8, i8, f8[:, ::1], i8[::1], f8[:, :, ::1])",
-    cache=True,
-    nogil=True,
-    fastmath={"contract", "nsz", "arcp", "reassoc"},
-)
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp", "reassoc"})
 def _carry(steps: Any, start: int, stop: int, state: Any, slot: Any, kept: Any) -> None:
     """Carries (φ, ψ) from node to node as the shots of the modes do, but without derivatives."""
     down = stop > start

@@ -20,14 +20,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
-from scipy import special
 from torch import Tensor
 
 from forward_models.environment import Environment
 from forward_models.field import pressure, require_geometry
+from forward_models.hankel import INCOMING, OUTGOING, STANDING, cylindrical_wave
 from forward_models.normal_modes.batch import (
     Numbers,
     Problem,
@@ -50,7 +51,7 @@ _HALVINGS = 8  # panels that halve towards the origin, where the last mode may b
 _MARGIN = 0.02  # what the contour runs on past the largest wavenumber, in its shares
 _TAIL = 25.0  # nepers of decay at the end of the contour, at the shortest range
 _STEP = 3.6  # largest |√(x - q)| times the thickness of a step: what the propagator's series reach
-_SAMPLES = 1024  # wavenumbers held at a time
+_TOGETHER = 64  # panels worked on at a time
 
 
 def spectral_pressure(
@@ -169,46 +170,41 @@ def _integral(
     n_receivers = depth.size - n_sources
     total = np.zeros((n_sources * n_receivers, ranges.size), np.complex128)
 
-    def add(k: np.ndarray, weight: np.ndarray, steps: np.ndarray, wave: int) -> None:
-        g = green_function(
-            k * k,
-            depth,
-            n_sources,
-            steps,
-            problem.top,
-            problem.bottom,
-            q_bottom,
-            float(problem.rho_half[b]),
-        )
-        kernel = _cylindrical(wave, k[:, None] * ranges) * (weight * k)[:, None]
-        total[:] += g.reshape(k.size, -1).T @ kernel
+    def add(start: complex, end: complex, panels: int, gamma2: np.ndarray, wave: int) -> None:
+        steps = _steps(problem, b, f, gamma2, merge=wave == STANDING)
+        half = 0.5 * (end - start) / panels
+        middles = start + half * (2 * np.arange(panels) + 1)
+        for some in np.split(middles, range(_TOGETHER, panels, _TOGETHER)):
+            k = (some[:, None] + half * _NODES).ravel()
+            g = green_function(
+                k * k,
+                depth,
+                n_sources,
+                steps,
+                problem.top,
+                problem.bottom,
+                q_bottom,
+                float(problem.rho_half[b]),
+            )
+            weight = np.tile(half * _WEIGHTS, some.size) * k
+            waves = cylindrical_wave(wave, some, half * _NODES, ranges).reshape(k.size, -1)
+            total[:] += (g.reshape(k.size, -1) * weight[:, None]).T @ waves
 
     # Along the axis: -ε² ≤ Re x ≤ turn² - ε², 0 ≥ Im x ≥ -2ε turn.
     width = np.maximum(q.real + offset**2, turn**2 - q.real)
     gamma2 = np.hypot(width, 2.0 * offset * turn + np.abs(q.imag)).max(axis=0)
-    steps = _steps(problem, b, f, gamma2, merge=True)
-    ends = _along_the_axis(offset, turn)
-    nodes, weights = _gauss(ends)
-    for start in range(0, nodes.size, _SAMPLES):
-        part = slice(start, start + _SAMPLES)
-        add(nodes[part], weights[part], steps, 0)
+    corner, end = offset * (1.0 - 1.0j), turn - 1j * offset
+    shares = [0.0, *(0.5**n for n in range(_HALVINGS, -1, -1))]
+    for near, far in pairwise(shares):
+        add(near * corner, far * corner, 1, gamma2, STANDING)
+    add(corner, end, math.ceil((turn - offset) / (_PANEL * offset)), gamma2, STANDING)
     # To infinity, in panels that grow with the distance from all poles.
     for near, far in _growing(_PANEL * offset, _TAIL * math.sqrt(2.0) / ranges.min()):
         gamma2 = (turn + offset + far) ** 2 + np.abs(q).max(axis=0)
-        steps = _steps(problem, b, f, gamma2, merge=False)
-        for wave in (1, 2):
-            away = np.exp((0.25j if wave == 1 else -0.25j) * np.pi)
-            ends = turn - 1j * offset + away * np.array([near, far])
-            add(*_gauss(ends), steps, wave)
+        for wave, away in ((OUTGOING, 1.0 + 1.0j), (INCOMING, 1.0 - 1.0j)):
+            away /= math.sqrt(2.0)
+            add(end + near * away, end + far * away, 1, gamma2, wave)
     return total.reshape(n_sources, n_receivers, ranges.size)
-
-
-def _along_the_axis(offset: float, turn: float) -> np.ndarray:
-    """Ends of the panels from the origin to turn - iε."""
-    corner = offset * (1.0 - 1.0j)
-    out = np.concatenate([[0.0], corner * 0.5 ** np.arange(_HALVINGS, -1, -1)])
-    count = math.ceil((turn - offset) / (_PANEL * offset))
-    return np.concatenate([out[:-1], np.linspace(corner, turn - 1j * offset, count + 1)])
 
 
 def _growing(first: float, last: float) -> Iterator[tuple[float, float]]:
@@ -217,20 +213,6 @@ def _growing(first: float, last: float) -> Iterator[tuple[float, float]]:
     while near < last:
         yield near, near + length
         near, length = near + length, 2.0 * length
-
-
-def _gauss(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(nodes, weights) of the panels between ``ends``, complex."""
-    half = 0.5 * np.diff(ends)[:, None]
-    middle = 0.5 * (ends[1:] + ends[:-1])[:, None]
-    return (middle + half * _NODES).ravel(), (half * _WEIGHTS).ravel()
-
-
-def _cylindrical(wave: int, kr: np.ndarray) -> np.ndarray:
-    """J₀, or half of H₀⁽¹⁾ or H₀⁽²⁾."""
-    if wave == 0:
-        return special.jv(0, kr)
-    return 0.5 * (special.hankel1(0, kr) if wave == 1 else special.hankel2(0, kr))
 
 
 def _steps(problem: Problem, b: int, f: int, gamma2: np.ndarray, *, merge: bool) -> np.ndarray:
