@@ -10,14 +10,17 @@ import numpy as np
 from forward_models.errors import ModelInputError
 from forward_models.normal_modes.batch import Problem
 from forward_models.normal_modes.complex_modes import complex_modes
-from forward_models.normal_modes.items import Lanes, drift_of, lossless_of, mode_functions_of
+from forward_models.normal_modes.items import Items, Lanes, drift_of, lossless_of, mode_functions_of
 from forward_models.normal_modes.real_modes import (
     choose_nodes,
     count_modes,
     neighbour_distance,
     real_modes,
 )
+from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE
 from forward_models.normal_modes.wronskian import ALONG_FREQUENCY
+
+_LEAST = 4e-16  # of γ² in shares of k²: at cut-off, but for rounding
 
 Attenuation = Literal["exact", "perturbative"]
 
@@ -69,7 +72,7 @@ def solve_chunk(
     loss = np.full(x.size, 1.0 if exact else 0.0)
     value, slope, change = lossless_of(items, lanes, x.real)
     # Where two roots all but coincide the phase knew them better.
-    polish = -value / slope
+    polish = _from_cut_off(items, lanes, x.real, -value / slope)
     x += np.where(np.abs(polish) < 0.1 * neighbour_distance(lanes, x.real), polish, 0.0)
     drift = -1j * change / slope
     if exact:
@@ -89,3 +92,13 @@ def solve_chunk(
         group_speed = (1.0 / (change / (2.0 * omega * np.sqrt(x))).real)[order]
     first = np.concatenate([[0], np.cumsum(counts)])
     return ModeList(first, x[order], lanes.node[order], k[order], phi[order], group_speed)
+
+
+def _from_cut_off(items: Items, lanes: Lanes, x: np.ndarray, move: np.ndarray) -> np.ndarray:
+    """Newton's ``move`` in x = q + γ², taken in γ, in which W is smooth at cut-off, and γ ≥ 0."""
+    q = items.q_bottom[lanes.item]
+    branch = np.isin(items.kind[lanes.item], (HALF_SPACE, PERTURBED_HALF_SPACE))
+    branch &= (items.kind[lanes.item] == HALF_SPACE) | (q.imag == 0.0)
+    gamma2 = np.maximum(x - q.real, _LEAST * x)
+    gamma = np.maximum(np.sqrt(gamma2) + 0.5 * move / np.sqrt(gamma2), np.sqrt(_LEAST * x))
+    return np.where(branch, q.real + gamma**2 - x, move)
