@@ -64,8 +64,9 @@ def spectral_pressure(
 ) -> Tensor:
     """Complex pressure of the full field on a grid, normalised to 1 at 1 m: (B, F, S, R, K).
 
-    Attenuation is exact. The cost is that of about ωr/c evaluations of the Green's function at the
-    largest range r, whatever the number of receivers; no gradient flows.
+    Attenuation is exact. The error is below 1e-8 of the field without attenuation at the same
+    place: what loss has brought under that by 160 dB is lost in rounding. The cost is that of about
+    ωr/c Green's functions at the largest range r; no gradient flows.
 
     Args:
         environment: B environments.

@@ -259,6 +259,19 @@ def test_truncation_is_printed_and_kept(tmp_path: Path) -> None:
                 assert float(before[-1]) > level
 
 
+def test_the_full_field_may_carry_the_truncation_error_of_fewer_modes(tmp_path: Path) -> None:
+    env = load_case("pekeris").write(tmp_path)
+    common = ("field", env, "-f", "100", "--range-km", "0.5,5", "--truncation", "--c-high", "1600")
+    full, modes = tmp_path / "full.nc", tmp_path / "modes.nc"
+    assert run(*common, "--method", "spectral", "-o", full).exit_code == 0
+    assert run(*common, "-o", modes).exit_code == 0
+    with xr.open_dataset(full) as one, xr.open_dataset(modes) as other:
+        np.testing.assert_array_equal(one["truncation_error"], other["truncation_error"])
+        lost = abs(one["transmission_loss"] - other["transmission_loss"])
+        assert float(lost.max()) > 1.0
+        assert float(one["truncation_error"].min()) > 0.1
+
+
 def test_truncation_says_where_modes_never_or_always_do(tmp_path: Path) -> None:
     env = load_case("pekeris").write(tmp_path)
     arguments = ("field", env, "-f", "100", "--truncation", "-o", tmp_path / "field.nc")
