@@ -64,8 +64,8 @@ def spectral_pressure(
 ) -> Tensor:
     """Complex pressure of the full field on a grid, normalised to 1 at 1 m: (B, F, S, R, K).
 
-    Attenuation is exact. The error is below 1e-8 of the field without attenuation at the same
-    place: what loss has brought under that by 160 dB is lost in rounding. The cost is that of about
+    Attenuation is exact. The integral is right to 1e-8 of what the field would be without
+    attenuation, the steps through gradients of sound speed to some 1e-7. The cost is that of about
     ωr/c Green's functions at the largest range r; no gradient flows.
 
     Args:
