@@ -12,6 +12,7 @@ from forward_models.files import EnvFile, read_env, read_env_profiles, read_flp,
 from forward_models.mode_sums import Coherence
 from forward_models.normal_modes import Modes, solve_modes
 from forward_models.range_dependent import adiabatic_pressure
+from forward_models.spectral import spectral_pressure, truncation_error
 
 __all__ = [
     "Coherence",
@@ -30,9 +31,11 @@ __all__ = [
     "read_env_profiles",
     "read_flp",
     "solve_modes",
+    "spectral_pressure",
     "stack",
     "time_series",
     "transmission_loss",
+    "truncation_error",
     "vertical_array",
     "write_env",
 ]

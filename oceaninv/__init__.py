@@ -15,7 +15,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from forward_models import pressure, read_env, solve_modes, transmission_loss
+    from forward_models import (
+        pressure,
+        read_env,
+        solve_modes,
+        spectral_pressure,
+        transmission_loss,
+        truncation_error,
+    )
     from oceaninv.diagnostics import calibrate, compare
     from oceaninv.inference import infer, train
     from oceaninv.mcmc import mcmc
@@ -41,14 +48,23 @@ __all__ = [
     "report",
     "simulate",
     "solve_modes",
+    "spectral_pressure",
     "train",
     "transmission_loss",
+    "truncation_error",
     "write_measurement",
     "write_posterior",
 ]
 
 _HOME = {
-    "forward_models": ("pressure", "read_env", "solve_modes", "transmission_loss"),
+    "forward_models": (
+        "pressure",
+        "read_env",
+        "solve_modes",
+        "spectral_pressure",
+        "transmission_loss",
+        "truncation_error",
+    ),
     "oceaninv.diagnostics": ("calibrate", "compare"),
     "oceaninv.inference": ("infer", "train"),
     "oceaninv.mcmc": ("mcmc",),

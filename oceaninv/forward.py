@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,17 +20,20 @@ from forward_models import (
     adiabatic_pressure,
     pressure,
     solve_modes,
+    spectral_pressure,
     stack,
     transmission_loss,
 )
 from forward_models.files import EnvFile, FlpFile, read_env, read_env_profiles, read_flp
 from forward_models.normal_modes.solve import Attenuation
+from forward_models.spectral import left_out
 from oceaninv.errors import InputError
 
 _ALL_MODES = 9999  # what files write for "no limit"
 _CHUNK = 8  # frequencies solved between two reports of progress
 
 Progress = Callable[[int, int, str], None]
+Method = Literal["modes", "spectral"]
 
 
 def modes_of_file(
@@ -111,6 +114,8 @@ def field_of_file(
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
     coherence: Coherence | None = None,
+    method: Method = "modes",
+    truncation: bool = False,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Pressure and propagation loss of an ``.env`` file: the contents of ``field.nc``.
@@ -119,14 +124,26 @@ def field_of_file(
     the ``.env`` file itself. An ``.env`` file of several profiles gives the field of adiabatic
     modes, the profiles at the ranges ``RPROF`` of the ``.flp`` file.
 
+    Args:
+        path: an Acoustics Toolbox environment.
+        frequency: Hz; empty takes the file's.
+        source_depth, receiver_depth: m.
+        range_km: km.
+        c_high, attenuation: of the modes, as for :func:`modes_of_file`.
+        method: ``"modes"`` sums the modes; ``"spectral"`` integrates over all wavenumbers, which
+            leaves nothing out and takes longer.
+        truncation: adds what the sum of modes leaves out of the full field.
+        progress: as for :func:`modes_of_file`.
+
     Returns:
         ``pressure_real``, ``pressure_imag`` (frequency, source_depth, receiver_depth, range),
-        normalised to 1 at 1 m, and ``transmission_loss``, dB. Of incoherent modes the pressure is
-        the root of the sum of squares, and its imaginary part zero.
+        normalised to 1 at 1 m, and ``transmission_loss``, dB; with ``truncation`` also
+        ``truncation_error`` (frequency, source_depth, range), relative. Of incoherent modes the
+        pressure is the root of the sum of squares, and its imaginary part zero.
 
     Raises:
         ModelInputError: one of the files, or an environment that cannot be solved.
-        InputError: no ranges, or no depths, anywhere.
+        InputError: no ranges, or no depths, anywhere; options that the full field does not have.
     """
     profiles = read_env_profiles(path)
     env = profiles[0]
@@ -140,23 +157,39 @@ def field_of_file(
     )
     ranges = 1000.0 * _first("range-km", range_km, flp.range_km, (), path)
     limit = c_high or _one_c_high(profiles, path)
-    _refuse_fewer_modes(track, flp, flp_path, frequencies, limit)
     summed = coherence or flp.coherence
-    where: dict[str, Any] = {
+    if method == "modes" or truncation:
+        _refuse_fewer_modes(track, flp, flp_path, frequencies, limit)
+    elif c_high or attenuation != "exact":
+        given = "c-high" if c_high else "attenuation"
+        raise InputError(
+            f"--{given}: the spectral method has no modes to choose or to approximate; leave out "
+            f"--{given}, or add --truncation"
+        )
+    if (method == "spectral" or truncation) and (len(track) > 1 or summed == "incoherent"):
+        raise InputError(
+            f"{Path(path).name}: the full field is that of one profile, coherent; leave out "
+            "--method spectral and --truncation"
+        )
+    geometry: dict[str, Any] = {
         "source_depth": sources,
         "receiver_depth": receivers,
         "range_m": ranges,
-        "c_high": limit,
-        "attenuation": attenuation,
-        "coherence": summed,
     }
-    parts = []
+    of_modes: dict[str, Any] = {"c_high": limit, "attenuation": attenuation, "coherence": summed}
+    fields, errors = [], []
     for rows in _chunks(frequencies.size, progress, "field"):
+        tones = frequencies[rows]
         if len(track) > 1:
-            parts.append(adiabatic_pressure(track, range_of_profile, frequencies[rows], **where))
-        else:
-            parts.append(pressure(track, frequencies[rows], **where)[0])
-    p = torch.cat(parts).to(torch.complex128)
+            p = adiabatic_pressure(track, range_of_profile, tones, **geometry, **of_modes)[None]
+        elif method == "modes" or truncation:
+            p = pressure(track, tones, **geometry, **of_modes)
+        if method == "spectral" or truncation:
+            full = spectral_pressure(track, tones, **geometry)
+        if truncation:
+            errors.append(left_out(p, full)[0])
+        fields.append(p[0] if method == "modes" else full[0])
+    p = torch.cat(fields).to(torch.complex128)
     dims = ("frequency", "source_depth", "receiver_depth", "range")
     dataset = xr.Dataset(
         {
@@ -174,9 +207,30 @@ def field_of_file(
             "range": ("range", ranges, {"units": "m", "long_name": "horizontal range"}),
         },
     )
-    modes = "adiabatic normal modes" if len(track) > 1 else "normal modes"
-    dataset = dataset.assign_attrs(mode_sum=summed)
-    return _described(dataset, f"Acoustic field: {env.title}", attenuation, modes)
+    if truncation:
+        over = ("frequency", "source_depth", "range")
+        dataset["truncation_error"] = (over, torch.cat(errors).numpy(), _TRUNCATION)
+    if method == "modes":
+        dataset = dataset.assign_attrs(mode_sum=summed)
+    how = {"modes": "normal modes", "spectral": "wavenumber integration"}[method]
+    how = f"adiabatic {how}" if len(track) > 1 else how
+    return _described(dataset, f"Acoustic field: {env.title}", attenuation, how)
+
+
+def ranges_within(field: xr.Dataset, level: float) -> list[float]:
+    """The range (m) at each frequency from which on the truncation error is at most ``level``.
+
+    The worst source depth counts. Infinite where the largest range does not reach the level, the
+    smallest range where all do.
+
+    Args:
+        field: contents of ``field.nc`` with ``truncation_error``.
+        level: relative, 0.01 for 1 %.
+    """
+    field = field.sortby("range")
+    worst = field["truncation_error"].max("source_depth").transpose("frequency", "range").values
+    ranges = np.append(field["range"].values, np.inf)
+    return [float(ranges[np.flatnonzero(np.append(True, ~(row <= level)))[-1]]) for row in worst]
 
 
 _WAVENUMBER = {
@@ -192,6 +246,11 @@ _PHI = {
 _PRESSURE = {
     "units": "1",
     "long_name": "sound pressure, normalised to 1 at 1 m from the source",
+}
+_TRUNCATION = {
+    "units": "1",
+    "long_name": "what the sum of modes leaves out of the full field, relative",
+    "comment": "norm of the difference over receiver depths, over the norm of the full field",
 }
 _LOSS = {"units": "dB", "long_name": "propagation loss", "reference": "1 m^2 (ISO 18405)"}
 _DEPTH: dict[str, str] = {
@@ -217,14 +276,14 @@ def _complex(
 
 
 def _described(
-    dataset: xr.Dataset, title: str, attenuation: str, modes: str = "normal modes"
+    dataset: xr.Dataset, title: str, attenuation: str, how: str = "normal modes"
 ) -> xr.Dataset:
     dataset["frequency"].attrs = {"units": "Hz", "long_name": "frequency"}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return dataset.assign_attrs(
         title=title,
         Conventions="CF-1.11, ACDD-1.3",
-        source=f"oceaninv {version('oceaninv')}, {modes}, {attenuation} attenuation",
+        source=f"oceaninv {version('oceaninv')}, {how}, {attenuation} attenuation",
         date_created=now,
         time_convention="exp(-iwt)",
     )

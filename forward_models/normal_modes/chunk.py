@@ -11,14 +11,17 @@ import numpy as np
 from forward_models.errors import ModelInputError
 from forward_models.normal_modes.batch import Problem
 from forward_models.normal_modes.complex_modes import EXACT, SMOOTH, complex_modes
-from forward_models.normal_modes.items import Lanes, drift_of, lossless_of, mode_functions_of
+from forward_models.normal_modes.items import Items, Lanes, drift_of, lossless_of, mode_functions_of
 from forward_models.normal_modes.real_modes import (
     choose_nodes,
     count_modes,
     neighbour_distance,
     real_modes,
 )
+from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE
 from forward_models.normal_modes.wronskian import ALONG_FREQUENCY
+
+_LEAST = 4e-16  # of γ² in shares of k²: at cut-off, but for rounding
 
 Attenuation = Literal["exact", "perturbative"]
 
@@ -86,7 +89,8 @@ def solve_chunk(
         """(moves, φ) of a Newton step; where two roots all but coincide the phase knew better."""
         value, slope, change, phi = lossless_of(items, lanes[left], x[left].real, at)
         near = np.abs(value) < 0.1 * distance[left] * np.abs(slope)
-        move = np.where(near, -value / slope, 0.0)
+        move = _from_cut_off(items, lanes[left], x[left].real, -value / slope)
+        move = np.where(near, move, 0.0)
         x[left] += move
         drift[left] = -1j * change / slope
         return np.abs(move), phi
@@ -114,3 +118,13 @@ def solve_chunk(
         group_speed = (1.0 / (change / (2.0 * omega * np.sqrt(x))).real)[order]
     first = np.concatenate([[0], np.cumsum(counts)])
     return ModeList(first, x[order], lanes.node[order], k[order], phi[order], group_speed)
+
+
+def _from_cut_off(items: Items, lanes: Lanes, x: np.ndarray, move: np.ndarray) -> np.ndarray:
+    """Newton's ``move`` in x = q + γ², taken in γ, in which W is smooth at cut-off, and γ ≥ 0."""
+    q = items.q_bottom[lanes.item]
+    branch = np.isin(items.kind[lanes.item], (HALF_SPACE, PERTURBED_HALF_SPACE))
+    branch &= (items.kind[lanes.item] == HALF_SPACE) | (q.imag == 0.0)
+    gamma2 = np.maximum(x - q.real, _LEAST * x)
+    gamma = np.maximum(np.sqrt(gamma2) + 0.5 * move / np.sqrt(gamma2), np.sqrt(_LEAST * x))
+    return np.where(branch, q.real + gamma**2 - x, move)

@@ -54,7 +54,11 @@ def solve_modes(
 
     The depth equation is Jensen, Kuperman, Porter & Schmidt, *Computational Ocean Acoustics*
     (2011), eq. 5.3. A mode belongs to the set when its phase speed in the real problem of the
-    perturbative treatment is below ``c_high`` and below the sound speed of the half-space.
+    perturbative treatment is below ``c_high`` and below the sound speed of the half-space. As a
+    parameter moves through a cut-off, a mode over a lossless half-space comes in with nothing: all
+    of it is in the half-space. Over a lossy one, or at ``c_high``, it comes in with a finite size,
+    exp(-r Im k) of which is left at a range r; gradients are those of the modes that are there, on
+    either side. What the modes left out amount to, :func:`forward_models.truncation_error` tells.
 
     Args:
         environment: B environments.

@@ -19,6 +19,13 @@ class Attenuation(StrEnum):
     perturbative = "perturbative"
 
 
+class Method(StrEnum):
+    """How the field is computed."""
+
+    modes = "modes"
+    spectral = "spectral"
+
+
 EnvPath = Annotated[Path, typer.Argument(metavar="FILE.env", help="Acoustics Toolbox environment.")]
 Frequencies = Annotated[
     str | None,
@@ -107,6 +114,20 @@ def field(
             help="Sum squares of modes, without their interference; default: the .flp.",
         ),
     ] = None,
+    method: Annotated[
+        Method,
+        typer.Option(
+            "--method",
+            help="Sum of modes, or the full field by integration over all wavenumbers (slower).",
+        ),
+    ] = Method.modes,
+    truncation: Annotated[
+        bool,
+        typer.Option(
+            "--truncation",
+            help="Say from which range on the modes alone are right, against the full field.",
+        ),
+    ] = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="F.png", help="Figure of the propagation loss.")
     ] = None,
@@ -116,6 +137,10 @@ def field(
     What is not given is read from the `.flp` file beside it. A file of several profiles gives the
     field of adiabatic modes, the profiles at the ranges `RPROF` of the `.flp` file.
 
+    Modes with phase speeds above the seabed's, or above `--c-high`, are missing close to the
+    source: `--truncation` says how close, `--method spectral` computes the field with nothing
+    missing.
+
     Example: `oceaninv field pekeris.env -f 100 --range-km 0.1:10:500 -o field.nc --plot field.png`
     """
     given = {
@@ -124,7 +149,7 @@ def field(
         "receiver_depth": numbers(receiver_depth, "--receiver-depth"),
         "range_km": numbers(range_km, "--range-km"),
     }
-    from oceaninv.forward import field_of_file
+    from oceaninv.forward import field_of_file, ranges_within
 
     coherence: Literal["coherent", "incoherent"] | None = None
     if incoherent is not None:
@@ -137,15 +162,35 @@ def field(
             c_high=c_high,
             attenuation=attenuation.value,
             coherence=coherence,
+            method=method.value,
+            truncation=truncation,
             progress=progress,
         )
     with whole_file(output) as temporary:
         dataset.to_netcdf(temporary, engine="netcdf4")
     sizes = " x ".join(f"{size} {name}" for name, size in dataset.sizes.items())
     say(f"{output}: field: {sizes}")
+    if truncation:
+        shortest, longest = (float(end(dataset["range"])) for end in (min, max))
+        tones = dataset["frequency"].values
+        near, far = ranges_within(dataset, 0.01), ranges_within(dataset, 0.1)
+        for tone, one, ten in zip(tones, near, far, strict=True):
+            say(
+                f"{tone:g} Hz: modes alone are within 1 % of the full field "
+                f"{_beyond(one, shortest, longest)}, 10 % {_beyond(ten, shortest, longest)}"
+            )
     if plot:
         from oceaninv.report.field import plot_field
 
         with whole_file(plot) as temporary:
             plot_field(dataset, temporary)
         say(f"{plot}: propagation loss")
+
+
+def _beyond(range_m: float, shortest: float, longest: float) -> str:
+    """Where something holds that holds from ``range_m`` on, of ranges between two bounds."""
+    if range_m > longest:
+        return f"nowhere up to {longest / 1000.0:.3g} km"
+    if range_m == shortest:
+        return "at all these ranges"
+    return f"beyond {range_m / 1000.0:.3g} km"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -301,3 +302,67 @@ def test_profiles_that_the_field_file_does_not_place_are_refused(tmp_path: Path)
     result = run("field", env, "-o", tmp_path / "f.nc")
     assert result.exit_code == 2
     assert "cHigh: profiles differ" in result.stderr
+
+
+def test_truncation_is_printed_and_kept(tmp_path: Path) -> None:
+    env = load_case("pekeris").write(tmp_path)
+    place = ("--source-depth", "36,80", "--receiver-depth", "5:95:10", "--range-km", "0.2:8:40")
+    modes, full = tmp_path / "modes.nc", tmp_path / "full.nc"
+    result = run("field", env, "-f", "50,150", *place, "--truncation", "-o", modes)
+    assert result.exit_code == 0, result.output
+    assert (
+        run("field", env, "-f", "50,150", *place, "--method", "spectral", "-o", full).exit_code == 0
+    )
+    with xr.open_dataset(modes) as sum_of_modes, xr.open_dataset(full) as integral:
+        assert "truncation_error" not in integral
+        assert "wavenumber integration" in integral.attrs["source"]
+        p, exact = (f["pressure_real"] + 1j * f["pressure_imag"] for f in (sum_of_modes, integral))
+        lost, size = ((abs(q) ** 2).sum("receiver_depth") ** 0.5 for q in (p - exact, exact))
+        error = sum_of_modes["truncation_error"]
+        assert error.dims == ("frequency", "source_depth", "range")
+        np.testing.assert_allclose(error, lost / size, rtol=1e-9)
+        worst = error.max("source_depth")
+        lines = [line for line in result.output.splitlines() if "Hz:" in line]
+        for line, frequency in zip(lines, (50, 150), strict=True):
+            numbers = re.fullmatch(
+                rf"{frequency} Hz: modes alone are within 1 % of the full field "
+                r"beyond ([\d.]+) km, 10 % beyond ([\d.]+) km",
+                line,
+            )
+            assert numbers, line
+            for level, km in zip((0.01, 0.1), map(float, numbers.groups()), strict=True):
+                row = worst.sel(frequency=frequency)
+                assert (row.where(row["range"] > 1000 * km - 50, drop=True) <= level).all()
+                before = row.where(row["range"] < 1000 * km - 50, drop=True)
+                assert float(before[-1]) > level
+
+
+def test_the_full_field_may_carry_the_truncation_error_of_fewer_modes(tmp_path: Path) -> None:
+    env = load_case("pekeris").write(tmp_path)
+    common = ("field", env, "-f", "100", "--range-km", "0.5,5", "--truncation", "--c-high", "1600")
+    full, modes = tmp_path / "full.nc", tmp_path / "modes.nc"
+    assert run(*common, "--method", "spectral", "-o", full).exit_code == 0
+    assert run(*common, "-o", modes).exit_code == 0
+    with xr.open_dataset(full) as one, xr.open_dataset(modes) as other:
+        np.testing.assert_array_equal(one["truncation_error"], other["truncation_error"])
+        lost = abs(one["transmission_loss"] - other["transmission_loss"])
+        assert float(lost.max()) > 1.0
+        assert float(one["truncation_error"].min()) > 0.1
+
+
+def test_truncation_says_where_modes_never_or_always_do(tmp_path: Path) -> None:
+    env = load_case("pekeris").write(tmp_path)
+    arguments = ("field", env, "-f", "100", "--truncation", "-o", tmp_path / "field.nc")
+    near = run(*arguments, "--range-km", "0.1,0.3")
+    assert "1 % of the full field nowhere up to 0.3 km, 10 % nowhere up to 0.3 km" in near.output
+    far = run(*arguments, "--range-km", "9,10")
+    assert "1 % of the full field at all these ranges, 10 % at all these ranges" in far.output
+
+
+@pytest.mark.parametrize("option", [("--c-high", "1600"), ("--attenuation", "perturbative")])
+def test_the_full_field_refuses_options_of_the_modes(tmp_path: Path, option: tuple[str]) -> None:
+    env = load_case("pekeris").write(tmp_path)
+    result = run("field", env, "--method", "spectral", *option, "-o", tmp_path / "field.nc")
+    assert result.exit_code == 2
+    assert f"leave out {option[0]}" in result.output
+    assert not (tmp_path / "field.nc").exists()
