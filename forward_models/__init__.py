@@ -8,14 +8,17 @@ from forward_models.errors import ModelInputError
 from forward_models.field import array_pressure, pressure, transmission_loss
 from forward_models.files import EnvFile, read_env, read_flp, write_env
 from forward_models.normal_modes import Modes, solve_modes
+from forward_models.seawater import FrancoisGarrison, Thorp
 
 __all__ = [
     "EnvFile",
     "Environment",
+    "FrancoisGarrison",
     "HalfSpace",
     "Layer",
     "ModelInputError",
     "Modes",
+    "Thorp",
     "array_pressure",
     "pressure",
     "read_env",

@@ -10,7 +10,6 @@ which shows at ranges below a few water depths.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +18,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from forward_models.environment import Environment
+from forward_models.environment import Environment, OnError
 from forward_models.errors import ModelInputError
 from forward_models.normal_modes.batch import (
     Numbers,
@@ -31,6 +30,7 @@ from forward_models.normal_modes.batch import (
 from forward_models.normal_modes.chunk import Attenuation, ModeList, solve_chunk
 from forward_models.normal_modes.gradients import Cotangents, require_exact
 from forward_models.normal_modes.items import mode_functions_of
+from forward_models.rejected import spread, usable
 
 _ROOT_I = complex(math.sqrt(0.5), math.sqrt(0.5))
 
@@ -44,6 +44,8 @@ def pressure(
     range_m: Numbers,
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    mode_limit: int | None = None,
+    on_error: OnError = "raise",
 ) -> Tensor:
     """Complex pressure on a grid, normalised to 1 at 1 m: (B, F, S, R, K).
 
@@ -54,11 +56,15 @@ def pressure(
         receiver_depth: (R,) m, in any medium.
         range_m: (K,) m, above zero.
         c_high, attenuation: as for :func:`forward_models.solve_modes`.
+        mode_limit: largest number of modes in the sum, the first by wavenumber (Mlimit of the
+            Acoustics Toolbox's FIELD); where fewer exist, all of them.
+        on_error: ``"raise"``, or ``"nan"``: an environment that is bad, or whose source or
+            receivers are, gives NaN and is named in a warning; the others are computed.
 
     Raises:
         ModelInputError: a source outside the water, a range that is not positive, a bad medium.
     """
-    problem = make_problem(environment, frequency, c_high)
+    batch = len(environment)
     source, receiver, ranges = (
         torch.atleast_1d(as_tensor(v)) for v in (source_depth, receiver_depth, range_m)
     )
@@ -71,12 +77,15 @@ def pressure(
     )
     result = _pairs(
         environment,
-        problem,
-        depth.expand(len(problem), -1),
+        frequency,
+        c_high,
+        depth.expand(batch, -1),
         s.ravel(),
         r.ravel(),
-        ranges[k.ravel()].expand(len(problem), -1),
+        ranges[k.ravel()].expand(batch, -1),
         attenuation,
+        mode_limit,
+        on_error,
     )
     return result.reshape(*result.shape[:2], *s.shape)
 
@@ -90,6 +99,8 @@ def array_pressure(
     range_m: Numbers,
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    mode_limit: int | None = None,
+    on_error: OnError = "raise",
 ) -> Tensor:
     """Complex pressure at the elements of an array, each with its own depth and range: (B, F, R).
 
@@ -103,24 +114,27 @@ def array_pressure(
         receiver_depth: (B, R) m.
         range_m: (B, R) m.
         c_high, attenuation: as for :func:`forward_models.solve_modes`.
+        mode_limit, on_error: as for :func:`pressure`.
 
     Raises:
         ModelInputError: a source outside the water, a range that is not positive, a bad medium.
     """
-    problem = make_problem(environment, frequency, c_high)
-    batch = len(problem)
+    batch = len(environment)
     source = as_tensor(source_depth).expand(batch)
     receiver = as_tensor(receiver_depth)
     receiver = receiver.expand(batch, receiver.shape[-1])
     elements = np.arange(receiver.shape[1])
     return _pairs(
         environment,
-        problem,
+        frequency,
+        c_high,
         torch.cat([source[:, None], receiver], dim=1),
         np.zeros_like(elements),
         elements + 1,
         as_tensor(range_m).expand(receiver.shape),
         attenuation,
+        mode_limit,
+        on_error,
     )
 
 
@@ -131,32 +145,36 @@ def transmission_loss(p: Tensor) -> Tensor:
 
 def _pairs(
     environment: Environment,
-    problem: Problem,
+    frequency: Numbers,
+    c_high: float | None,
     depth: Tensor,
     source: np.ndarray,
     receiver: np.ndarray,
     distance: Tensor,
     attenuation: Attenuation,
+    mode_limit: int | None,
+    on_error: OnError,
 ) -> Tensor:
     """(B, F, P) pressure for pairs of columns of ``depth``, ``distance`` apart."""
-    water = environment.water_depth.detach()[:, None]
-    at = depth.detach()
-    _require(
-        at[:, np.unique(source)],
-        lambda z: (z >= 0) & (z <= water),
-        "source_depth",
-        "between the surface and the seabed",
+    if mode_limit is not None and mode_limit < 1:
+        raise ModelInputError(f"mode_limit: {mode_limit} must be 1 or more")
+    batch = len(environment)
+    problems = _misplaced(
+        environment, depth[:, np.unique(source)], depth[:, np.unique(receiver)], distance
     )
-    _require(at[:, np.unique(receiver)], lambda z: z >= 0, "receiver_depth", "zero or more")
-    _require(
-        distance.detach(), lambda r: (r > 0) & torch.isfinite(r), "range", "finite and above zero"
-    )
+    good = usable(problems | environment.problems(), batch, on_error)
+    if good is not None:
+        environment, depth, distance = environment[good], depth[good], distance[good]
+    problem = make_problem(environment, frequency, c_high)
+    if len(problem) == 0:
+        empty = torch.empty((0, problem.omega.size, source.size), dtype=torch.complex128)
+        return spread(empty, good, batch)
     result = _Pressure.apply(
-        problem, source, receiver, attenuation, distance, depth, *problem.media
+        problem, source, receiver, attenuation, mode_limit, distance, depth, *problem.media
     )
     first = torch.from_numpy(np.argmax(problem.thickness > 0, axis=1))
     density = environment.density[torch.arange(len(problem)), first] / 1000.0
-    return result / density[:, None, None]
+    return spread(result / density[:, None, None], good, batch)
 
 
 class _Pressure(torch.autograd.Function):
@@ -169,6 +187,7 @@ class _Pressure(torch.autograd.Function):
         source: np.ndarray,
         receiver: np.ndarray,
         attenuation: Attenuation,
+        mode_limit: int | None,
         distance: Tensor,
         depth: Tensor,
         *media: Tensor,
@@ -180,6 +199,8 @@ class _Pressure(torch.autograd.Function):
 
         def work(rows: slice) -> None:
             modes = solve_chunk(problem, rows, at[rows], attenuation, speeds=False)
+            if mode_limit is not None:
+                modes = modes.limited(mode_limit)
             sum_modes(modes.first, modes.k, modes.phi, source, receiver, apart[rows], result[rows])
             if any(ctx.needs_input_grad):
                 kept[rows.start] = replace(modes, phi=np.empty((0, 0)))
@@ -215,7 +236,7 @@ class _Pressure(torch.autograd.Function):
 
         in_parallel(work, len(problem))
         distance = torch.from_numpy(g_distance)
-        return (None, None, None, None, distance, *cotangents.as_gradients())
+        return (None, None, None, None, None, distance, *cotangents.as_gradients())
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp", "reassoc"})
@@ -293,10 +314,21 @@ def sum_cotangents(
     return g_k, g_phi
 
 
-def _require(values: Tensor, good: Callable[[Tensor], Tensor], name: str, condition: str) -> None:
-    bad = ~good(values)
-    if bad.any():
-        row, column = torch.nonzero(bad)[0].tolist()
-        raise ModelInputError(
-            f"environment {row}: {name}: {float(values[row, column]):g} m must be {condition}"
-        )
+def _misplaced(
+    environment: Environment, source: Tensor, receiver: Tensor, distance: Tensor
+) -> dict[int, str]:
+    """Sources, receivers and ranges (B, ·) that cannot be: a line by environment."""
+    water = environment.water_depth.detach()[:, None]
+    conditions = (
+        ("source_depth", source, lambda z: (z >= 0) & (z <= water), "in the water"),
+        ("receiver_depth", receiver, lambda z: (z >= 0) & torch.isfinite(z), "zero or more"),
+        ("range", distance, lambda r: (r > 0) & torch.isfinite(r), "finite and above zero"),
+    )
+    found: dict[int, str] = {}
+    for name, values, good, condition in conditions:
+        for row, column in torch.nonzero(~good(values.detach())).tolist():
+            if name == "source_depth":
+                condition = f"between the surface and the seabed at {float(water[row, 0]):g} m"
+            what = f"{float(values[row, column]):g} m must be {condition}"
+            found.setdefault(row, f"{name}: {what}")
+    return found

@@ -106,7 +106,8 @@ def field_of_file(
     """Pressure and propagation loss of an ``.env`` file: the contents of ``field.nc``.
 
     What is left empty comes from the ``.flp`` file beside the ``.env`` file and, depths only, from
-    the ``.env`` file itself.
+    the ``.env`` file itself. ``Mlimit`` of the ``.flp`` file limits the modes in the sum; where it
+    asks for more than there are, the attribute ``comment`` says so.
 
     Returns:
         ``pressure_real``, ``pressure_imag`` (frequency, source_depth, receiver_depth, range),
@@ -126,7 +127,8 @@ def field_of_file(
     )
     ranges = 1000.0 * _first("range-km", range_km, flp.range_km, (), path)
     limit = c_high or env.c_high
-    _refuse_fewer_modes(env, flp, flp_path, frequencies, limit)
+    mode_limit = flp.mode_limit if flp.mode_limit < _ALL_MODES else None
+    fewer = _fewer_modes(env, mode_limit, flp_path, frequencies, limit)
     parts = []
     for rows in _chunks(frequencies.size, progress, "field"):
         parts.append(
@@ -138,6 +140,7 @@ def field_of_file(
                 range_m=ranges,
                 c_high=limit,
                 attenuation=attenuation,
+                mode_limit=mode_limit,
             )[0]
         )
     p = torch.cat(parts)
@@ -158,6 +161,8 @@ def field_of_file(
             "range": ("range", ranges, {"units": "m", "long_name": "horizontal range"}),
         },
     )
+    if fewer:
+        dataset.attrs["comment"] = fewer
     return _described(dataset, f"Acoustic field: {env.title}", attenuation)
 
 
@@ -232,21 +237,25 @@ def _first(
     )
 
 
-def _refuse_fewer_modes(
+def _fewer_modes(
     env: EnvFile,
-    flp: FlpFile,
+    mode_limit: int | None,
     flp_path: Path,
     frequencies: np.ndarray[Any, np.dtype[np.float64]],
     c_high: float,
-) -> None:
-    if flp.mode_limit >= _ALL_MODES:
-        return
-    most = int(solve_modes(env.environment, frequencies, c_high=c_high).n_modes.max())
-    if flp.mode_limit < most:
-        raise InputError(
-            f"{flp_path.name}: Mlimit: {flp.mode_limit}: there are {most} modes, and leaving out "
-            f"some by number is not supported; use {_ALL_MODES}, and --c-high for fewer"
-        )
+) -> str:
+    """What to say where fewer modes exist than the file asks for; empty where all do."""
+    if mode_limit is None:
+        return ""
+    counts = solve_modes(env.environment, frequencies, c_high=c_high).n_modes[0]
+    fewest = int(counts.min())
+    if mode_limit <= fewest:
+        return ""
+    at = frequencies[int(counts.argmin())]
+    return (
+        f"{flp_path.name}: Mlimit: {mode_limit} modes are asked for, at {at:g} Hz there are "
+        f"{fewest}; the field is the sum of those that exist"
+    )
 
 
 def _chunks(count: int, progress: Progress | None, what: str) -> Iterator[slice]:

@@ -17,6 +17,7 @@ from forward_models.normal_modes.real_modes import (
     neighbour_distance,
     real_modes,
 )
+from forward_models.normal_modes.roughness import scattering_shift
 from forward_models.normal_modes.wronskian import ALONG_FREQUENCY
 
 Attenuation = Literal["exact", "perturbative"]
@@ -42,6 +43,19 @@ class ModeList:
     def lanes(self) -> Lanes:
         """Item and match node of each mode."""
         return Lanes(np.repeat(np.arange(self.first.size - 1), np.diff(self.first)), self.node)
+
+    def limited(self, count: int) -> ModeList:
+        """The first ``count`` modes of each item."""
+        held = np.diff(self.first)
+        kept = np.arange(self.x.size) - np.repeat(self.first[:-1], held) < count
+        return ModeList(
+            np.concatenate([[0], np.cumsum(np.minimum(held, count))]),
+            self.x[kept],
+            self.node[kept],
+            self.k[kept],
+            self.phi[kept],
+            None if self.group_speed is None else self.group_speed[kept],
+        )
 
 
 def solve_chunk(
@@ -76,9 +90,8 @@ def solve_chunk(
         lossy = items.lossy()[lanes.item]
         solved, x[lossy] = complex_modes(items, lanes[lossy], x[lossy], drift[lossy])
         lanes.node[lossy] = solved.node
-        k = np.sqrt(x)
-    else:
-        k = np.sqrt(x + drift)
+    shift = scattering_shift(problem, rows, items, lanes, x, loss)
+    k = np.sqrt(x + shift if exact else x + drift + shift)
     phi = mode_functions_of(items, lanes, x, loss, np.repeat(depth, problem.omega.size, axis=0))
     order = np.lexsort((-k.real, lanes.item))
     group_speed = None

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from oceaninv.cli.command import numbers, progress_bar, register, say
+from oceaninv.cli.command import hint, numbers, progress_bar, register, say
 from oceaninv.files import whole_file
 
 
@@ -126,6 +126,8 @@ def field(
         dataset.to_netcdf(temporary, engine="netcdf4")
     sizes = " x ".join(f"{size} {name}" for name, size in dataset.sizes.items())
     say(f"{output}: field: {sizes}")
+    if "comment" in dataset.attrs:
+        hint(dataset.attrs["comment"])
     if plot:
         from oceaninv.report.field import plot_field
 

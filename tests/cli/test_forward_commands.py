@@ -155,14 +155,31 @@ def test_an_env_file_alone_needs_ranges(tmp_path: Path) -> None:
         assert written.sizes["receiver_depth"] == 10  # from the .env
 
 
-def test_a_mode_limit_that_would_leave_modes_out_is_refused(tmp_path: Path) -> None:
+def test_a_mode_limit_keeps_the_first_modes_and_says_when_there_are_fewer(tmp_path: Path) -> None:
     env = load_case("pekeris").write(tmp_path)
     flp = env.with_suffix(".flp")
     flp.write_text(flp.read_text().replace("9999", "5"))
-    assert run("field", env, "-o", tmp_path / "f.nc").exit_code == 0  # one mode at 20 Hz
-    result = run("field", env, "-f", "100", "-o", tmp_path / "f.nc")
-    assert result.exit_code == 2
-    assert result.stderr.startswith("oceaninv: pekeris.flp: Mlimit: 5: there are 6 modes")
+    field = tmp_path / "f.nc"
+    result = run("field", env, "-f", "100", "-o", field, "--receiver-depth", "50")
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    file = read_env(env)
+    modes = solve_modes(file.environment, [100.0], depth=[36.0, 50.0], c_high=file.c_high)
+    assert int(modes.n_modes) == 6
+    with xr.open_dataset(field) as written:
+        r = written["range"].values
+        k, phi = modes.wavenumber[0, 0, :5].numpy(), modes.mode_function[0, 0, :5].numpy()
+        assert written["source_depth"].values.tolist() == [36.0]
+        terms = (phi[:, 0] * phi[:, 1] / np.sqrt(k))[:, None] * np.exp(1j * k[:, None] * r)
+        p = 1j * np.sqrt(2 * np.pi / r) * np.exp(-0.25j * np.pi) * terms.sum(axis=0)
+        got = (written["pressure_real"] + 1j * written["pressure_imag"]).values.ravel()
+        np.testing.assert_allclose(got, p, rtol=1e-9)
+    result = run("field", env, "-f", "20,100", "-o", field)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == (
+        "hint: pekeris.flp: Mlimit: 5 modes are asked for, at 20 Hz there are 1; the field is the "
+        "sum of those that exist\n"
+    )
 
 
 @pytest.mark.parametrize(
