@@ -12,6 +12,7 @@ import xarray as xr
 from reference_cases import CORE, Case, load_case
 from typer.testing import CliRunner, Result
 
+from forward_models import read_env, solve_modes
 from oceaninv.cli import app
 
 KINDS = ("exact", "perturbative")
