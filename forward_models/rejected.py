@@ -11,7 +11,9 @@ from forward_models.environment import OnError
 from forward_models.errors import ModelInputError
 
 
-def usable(problems: dict[int, str], batch: int, on_error: OnError) -> Tensor | None:
+def usable(
+    problems: dict[int, str], batch: int, on_error: OnError, *, stacklevel: int
+) -> Tensor | None:
     """Indices of the environments without a problem; None when that is all of them.
 
     Args:
@@ -19,6 +21,7 @@ def usable(problems: dict[int, str], batch: int, on_error: OnError) -> Tensor | 
         batch: number of environments.
         on_error: ``"raise"`` refuses the batch for the first problem; ``"nan"`` warns, naming
             every environment left out.
+        stacklevel: of the warning, for the line of the user's that asks.
 
     Raises:
         ModelInputError: there is a problem and ``on_error`` is ``"raise"``, or it is unknown.
@@ -32,7 +35,7 @@ def usable(problems: dict[int, str], batch: int, on_error: OnError) -> Tensor | 
         raise ModelInputError(lines[0])
     warnings.warn(
         f"{len(lines)} of {batch} environments are left out, their results NaN: {'; '.join(lines)}",
-        stacklevel=4,
+        stacklevel=stacklevel,
     )
     return torch.tensor([i for i in range(batch) if i not in problems], dtype=torch.int64)
 

@@ -86,8 +86,10 @@ def make_problem(environment: Environment, frequency: Numbers, c_high: float | N
             a roughness together with tensors that require gradients.
     """
     f = np.atleast_1d(as_tensor(frequency).numpy())
-    if f.ndim != 1 or f.size == 0 or not (np.isfinite(f).all() and (f > 0).all()):
-        raise ModelInputError(f"frequency: {f.tolist()} Hz must be finite and above zero")
+    if f.ndim != 1 or f.size == 0:
+        raise ModelInputError(f"frequency: shape {f.shape}; give a list of at least one (Hz)")
+    for value in f[~(np.isfinite(f) & (f > 0))]:
+        raise ModelInputError(f"frequency: {value:g} Hz must be finite and above zero")
     if c_high is not None and not c_high > 0:
         raise ModelInputError(f"c_high: {c_high:g} m/s must be above zero")
     environment.validate()

@@ -15,7 +15,6 @@ from forward_models.seawater import (
     del_grosso,
     francois_garrison,
     mackenzie,
-    medwin,
     sound_speed,
     thorp,
     unesco,
@@ -101,10 +100,8 @@ def test_teos10_is_the_value_of_its_manual() -> None:
     absolute = np.array([34.7118, 34.8915, 35.0256, 34.8472, 34.7366, 34.7324])
     t = np.array([28.7856, 28.4329, 22.8103, 10.2600, 6.8863, 4.4036])
     p = np.array([10.0, 50.0, 125.0, 250.0, 600.0, 1000.0])
-    expected = 1e3 * np.array(
-        [1.542615803587414, 1.542703534065789, 1.530844979136360]
-        + [1.494409996920661, 1.487377102518027, 1.483934609078705]
-    )
+    expected = [1542.615803587414, 1542.703534065789, 1530.844979136360]
+    expected += [1494.409996920661, 1487.377102518027, 1483.934609078705]
     c = sound_speed(t, gsw.SP_from_SR(absolute), -gsw.z_from_p(p, 30.0), 30.0)
     np.testing.assert_allclose(c, expected, atol=1e-6)
 
