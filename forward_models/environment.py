@@ -154,10 +154,6 @@ class Environment:
                 found.setdefault(where[0], f"{place}{name}: {what}")
         for index in torch.nonzero(~(self.bottom_depth > 0)).flatten().tolist():
             found.setdefault(index, "thickness: all zero; give at least one layer")
-        deeper = self.water_depth > self.bottom_depth * (1 + 1e-9)
-        for index in torch.nonzero(deeper).flatten().tolist():
-            what = f"{self.water_depth[index]:g} m is below the last segment, which ends at"
-            found.setdefault(index, f"water_depth: {what} {self.bottom_depth[index]:g} m")
         return found
 
     def validate(self) -> None:
@@ -224,8 +220,8 @@ class Environment:
         seabed = {}
         if half_space is not None:
             values = (half_space.sound_speed, half_space.density, half_space.attenuation)
-            for name, value in vars(half_space).items():
-                may_be_zero = "attenuation" in name
+            for name, value in zip(("sound_speed", "density", "attenuation"), values, strict=True):
+                may_be_zero = name == "attenuation"
                 if not 0 <= value < float("inf") or (value == 0 and not may_be_zero):
                     least = "zero or more" if may_be_zero else "above zero"
                     raise ModelInputError(

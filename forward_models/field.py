@@ -162,7 +162,9 @@ def _pairs(
     problems = _misplaced(
         environment, depth[:, np.unique(source)], depth[:, np.unique(receiver)], distance
     )
-    good = usable(problems | environment.problems(), batch, on_error, stacklevel=4)
+    if problems or on_error != "raise":  # else make_problem checks
+        problems |= environment.problems()
+    good = usable(problems, batch, on_error, stacklevel=4)
     if good is not None:
         environment, depth, distance = environment[good], depth[good], distance[good]
     problem = make_problem(environment, frequency, c_high)

@@ -86,7 +86,9 @@ def solve_modes(
         row: f"depth: {float(at[row, column]):g} m must be finite and zero or more"
         for row, column in torch.nonzero(~((at >= 0) & torch.isfinite(at))).tolist()
     }
-    good = usable(problems | environment.problems(), batch, on_error, stacklevel=3)
+    if problems or on_error != "raise":  # else make_problem checks
+        problems |= environment.problems()
+    good = usable(problems, batch, on_error, stacklevel=3)
     if good is not None:
         environment, at = environment[good], at[good]
     problem = make_problem(environment, frequency, c_high)
