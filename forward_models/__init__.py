@@ -12,16 +12,19 @@ from forward_models.files import EnvFile, read_env, read_env_profiles, read_flp,
 from forward_models.mode_sums import Coherence
 from forward_models.normal_modes import Modes, solve_modes
 from forward_models.range_dependent import adiabatic_pressure
+from forward_models.seawater import FrancoisGarrison, Thorp
 from forward_models.spectral import spectral_pressure, truncation_error
 
 __all__ = [
     "Coherence",
     "EnvFile",
     "Environment",
+    "FrancoisGarrison",
     "HalfSpace",
     "Layer",
     "ModelInputError",
     "Modes",
+    "Thorp",
     "TimeSeries",
     "adiabatic_pressure",
     "array_pressure",

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from forward_models.environment import Environment
 from forward_models.errors import ModelInputError
-from forward_models.field import pressure, require_ranges
+from forward_models.field import pressure, require_geometry
 from forward_models.normal_modes import Modes, solve_modes
 from forward_models.normal_modes.batch import Numbers, as_tensor
 from forward_models.normal_modes.chunk import Attenuation
@@ -95,7 +95,8 @@ def time_series(
     """
     samples = as_tensor(pulse)
     ranges = torch.atleast_1d(as_tensor(range_m))
-    require_ranges(ranges[None])
+    source, receiver = (torch.atleast_1d(as_tensor(v)) for v in (source_depth, receiver_depth))
+    require_geometry(environment, source[None], receiver[None], ranges[None])
     low, high = _band(samples, sample_rate, band)
     earliest, latest = _arrivals(
         environment, (low, high), ranges.detach().numpy(), c_high, attenuation

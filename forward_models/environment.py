@@ -11,16 +11,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from forward_models.errors import ModelInputError
+from forward_models.profiles import Curve, piecewise_linear
+from forward_models.seabed import UNIT_NAMES
+from forward_models.seawater import VolumeAttenuation
 
 Bottom = Literal["half_space", "rigid", "vacuum"]
 Top = Literal["vacuum", "rigid"]
 Interpolation = Literal["c_linear", "n2_linear"]
+OnError = Literal["raise", "nan"]
 
 _PER_SEGMENT = (
     "thickness",
@@ -31,6 +36,7 @@ _PER_SEGMENT = (
     "attenuation_bottom",
 )
 _HALF_SPACE = ("half_space_sound_speed", "half_space_density", "half_space_attenuation")
+_ROUGHNESS = ("roughness", "bottom_roughness")
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,17 @@ class Layer:
 
     ``density`` and ``attenuation`` are one value for the layer or one a knot. A density that
     varies within the layer is taken constant in each segment, at the mean of its two knots.
+    ``roughness`` is the rms height (m) of the interface at the top of the layer. ``curve`` is how
+    the sound speed runs between the knots: straight as the environment's ``interpolation`` has it,
+    or a cubic ``"spline"`` or ``"pchip"``, see :func:`forward_models.profiles.piecewise_linear`.
     """
 
     depth: Sequence[float]
     sound_speed: Sequence[float]
     density: float | Sequence[float] = 1000.0
     attenuation: float | Sequence[float] = 0.0
+    roughness: float = 0.0
+    curve: Curve = "straight"
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,10 @@ class Environment:
         attenuation_unit: an Acoustics Toolbox letter, see :mod:`forward_models.seabed`.
         power_law: reference frequency (Hz) and exponent of the unit ``m``.
         interpolation: what is linear in depth within a segment, the sound speed or 1/c².
+        volume_attenuation: absorption of sea water, added to the attenuation of every medium, the
+            seabed too, as the Acoustics Toolbox does; None adds nothing.
+        roughness: (B, S) rms height in m of the interface at the top of each segment, or None.
+        bottom_roughness: (B,) m, of the interface below the last segment, or None.
     """
 
     thickness: Tensor
@@ -89,6 +104,9 @@ class Environment:
     attenuation_unit: str = "W"
     power_law: tuple[float, float] = (1.0, 1.0)
     interpolation: Interpolation = "c_linear"
+    volume_attenuation: VolumeAttenuation | None = None
+    roughness: Tensor | None = None
+    bottom_roughness: Tensor | None = None
 
     def __len__(self) -> int:
         return self.thickness.shape[0]
@@ -109,20 +127,29 @@ class Environment:
         """(B,) m: depth of the top of the half-space, or of the rigid or vacuum bottom."""
         return self.thickness.sum(dim=1)
 
+    def interface_roughness(self) -> Tensor:
+        """(B, S + 1) m: rms heights of the interfaces at the top of each segment and below all."""
+        at_tops, below = self.roughness, self.bottom_roughness
+        if at_tops is None:
+            at_tops = torch.zeros_like(self.thickness)
+        if below is None:
+            below = torch.zeros_like(self.water_depth)
+        return torch.cat([at_tops, below[:, None]], dim=1)
+
     def problems(self) -> dict[int, str]:
         """What no medium can have: a line by the index of each environment that has it."""
         found: dict[int, str] = {}
-        for name in (*_PER_SEGMENT, "water_depth", *_HALF_SPACE):
+        for name in (*_PER_SEGMENT, "water_depth", *_HALF_SPACE, *_ROUGHNESS):
             value = getattr(self, name)
             if value is None:
                 continue
-            may_be_zero = name == "thickness" or "attenuation" in name
+            may_be_zero = name == "thickness" or "attenuation" in name or name in _ROUGHNESS
             bad = ~torch.isfinite(value) | (value < 0) | ((value == 0) & (not may_be_zero))
-            if name in _PER_SEGMENT and name != "thickness":
+            if value.ndim == 2 and name != "thickness":
                 bad &= self.thickness > 0
             least = "zero or more" if may_be_zero else "above zero"
             for where in torch.nonzero(bad).tolist():
-                place = f"segment {where[1]}: " if name in _PER_SEGMENT else ""
+                place = f"segment {where[1]}: " if value.ndim == 2 else ""
                 what = f"{float(value[tuple(where)]):g} must be finite and {least}"
                 found.setdefault(where[0], f"{place}{name}: {what}")
         for index in torch.nonzero(~(self.bottom_depth > 0)).flatten().tolist():
@@ -131,8 +158,24 @@ class Environment:
 
     def validate(self) -> None:
         """Raises ModelInputError naming the first segment and field that no medium can have."""
-        for index, problem in self.problems().items():
+        for index, problem in sorted(self.problems().items()):
             raise ModelInputError(f"environment {index}: {problem}")
+        self.validate_kinds()
+
+    def validate_kinds(self) -> None:
+        """Raises ModelInputError for what the environments of the batch share."""
+        choices = {
+            "attenuation_unit": tuple(UNIT_NAMES),
+            "bottom": get_args(Bottom),
+            "top": get_args(Top),
+            "interpolation": get_args(Interpolation),
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ModelInputError(
+                    f"environment: {name}: {getattr(self, name)!r} is unknown; use one of "
+                    f"{', '.join(known)}"
+                )
         if (self.bottom == "half_space") != (self.half_space_sound_speed is not None):
             raise ModelInputError(
                 f"environment: bottom: {self.bottom!r} does not agree with the half-space given; "
@@ -150,27 +193,47 @@ class Environment:
         attenuation_unit: str = "W",
         power_law: tuple[float, float] = (1.0, 1.0),
         interpolation: Interpolation = "c_linear",
+        volume_attenuation: VolumeAttenuation | None = None,
+        bottom_roughness: float = 0.0,
     ) -> Environment:
         """One environment (B = 1) from its layers, surface first; the first one is the water.
+
+        ``bottom_roughness`` (m) is that of the interface below the last layer; the others are said
+        by the layers.
 
         Raises:
             ModelInputError: layers that do not meet, depths that do not increase, values that no
                 medium can have; the message names layer and field.
         """
+        if not layers:
+            raise ModelInputError("layers: none given; give at least the water")
         rows: list[tuple[float, ...]] = []
+        rms: list[float] = []
         depth_reached = 0.0
         for number, layer in enumerate(layers, start=1):
-            rows += _segments(layer, number, depth_reached)
+            segments = _segments(layer, number, depth_reached, interpolation)
+            rms += [float(layer.roughness), *[0.0] * (len(segments) - 1)]
+            rows += segments
             depth_reached = float(layer.depth[-1])
         table = torch.tensor(rows, dtype=torch.float64).reshape(len(rows), len(_PER_SEGMENT))
         columns = {name: table[None, :, i] for i, name in enumerate(_PER_SEGMENT)}
         seabed = {}
         if half_space is not None:
             values = (half_space.sound_speed, half_space.density, half_space.attenuation)
+            for name, value in zip(("sound_speed", "density", "attenuation"), values, strict=True):
+                may_be_zero = name == "attenuation"
+                if not 0 <= value < float("inf") or (value == 0 and not may_be_zero):
+                    least = "zero or more" if may_be_zero else "above zero"
+                    raise ModelInputError(
+                        f"half-space: {name}: {value:g} must be finite and {least}"
+                    )
             seabed = {
                 name: torch.tensor([value], dtype=torch.float64)
                 for name, value in zip(_HALF_SPACE, values, strict=True)
             }
+        if not 0 <= bottom_roughness < float("inf"):
+            raise ModelInputError(f"bottom_roughness: {bottom_roughness:g} m must be zero or more")
+        rough = any(rms) or bottom_roughness > 0
         environment = cls(
             **columns,
             water_depth=torch.tensor([float(layers[0].depth[-1])], dtype=torch.float64),
@@ -180,6 +243,11 @@ class Environment:
             attenuation_unit=attenuation_unit,
             power_law=power_law,
             interpolation=interpolation,
+            volume_attenuation=volume_attenuation,
+            roughness=torch.tensor([rms], dtype=torch.float64) if rough else None,
+            bottom_roughness=(
+                torch.tensor([bottom_roughness], dtype=torch.float64) if rough else None
+            ),
         )
         environment.validate()
         return environment
@@ -192,7 +260,14 @@ def stack(environments: Sequence[Environment]) -> Environment:
         ModelInputError: boundary kinds, attenuation units or interpolations differ.
     """
     first = environments[0]
-    shared = ("bottom", "top", "attenuation_unit", "power_law", "interpolation")
+    shared = (
+        "bottom",
+        "top",
+        "attenuation_unit",
+        "power_law",
+        "interpolation",
+        "volume_attenuation",
+    )
     for name in shared:
         for i, other in enumerate(environments):
             if getattr(other, name) != getattr(first, name):
@@ -202,56 +277,99 @@ def stack(environments: Sequence[Environment]) -> Environment:
                 )
     width = max(e.thickness.shape[1] for e in environments)
 
-    def padded(name: str) -> Tensor:
-        filler = 0.0 if name == "thickness" or "attenuation" in name else 1.0
-        rows = [getattr(e, name) for e in environments]
+    def padded(rows: Sequence[Tensor], filler: float) -> Tensor:
         return torch.cat(
             [torch.nn.functional.pad(row, (0, width - row.shape[1]), value=filler) for row in rows]
         )
 
-    tensors: dict[str, Any] = {name: padded(name) for name in _PER_SEGMENT}
+    tensors: dict[str, Any] = {
+        name: padded(
+            [getattr(e, name) for e in environments],
+            0.0 if name == "thickness" or "attenuation" in name else 1.0,
+        )
+        for name in _PER_SEGMENT
+    }
+    if any(e.roughness is not None or e.bottom_roughness is not None for e in environments):
+        heights = [e.interface_roughness() for e in environments]
+        tensors["roughness"] = padded([rms[:, :-1] for rms in heights], 0.0)
+        tensors["bottom_roughness"] = torch.cat([rms[:, -1] for rms in heights])
     for name in ("water_depth", *_HALF_SPACE):
         if getattr(first, name) is not None:
             tensors[name] = torch.cat([getattr(e, name) for e in environments])
     return replace(first, **tensors)
 
 
-def _segments(layer: Layer, number: int, depth_above: float) -> list[tuple[float, ...]]:
+def _segments(
+    layer: Layer, number: int, depth_above: float, interpolation: Interpolation
+) -> list[tuple[float, ...]]:
     """Rows of (thickness, c top, c bottom, density, attenuation top, bottom) of one layer."""
     depth = [float(z) for z in layer.depth]
+    speed = [float(c) for c in layer.sound_speed]
     where = f"layer {number}"
-    if len(depth) < 2 or len(layer.sound_speed) != len(depth):
+    if len(depth) < 2 or len(speed) != len(depth):
         raise ModelInputError(
-            f"{where}: sound_speed: {len(layer.sound_speed)} values at {len(depth)} depths; "
+            f"{where}: sound_speed: {len(speed)} values at {len(depth)} depths; "
             "give one a depth, and at least two"
         )
+    for z in depth:
+        if not abs(z) < float("inf"):
+            raise ModelInputError(f"{where}: depth: {z:g} must be finite (m)")
     if abs(depth[0] - depth_above) > 1e-6:
-        raise ModelInputError(
-            f"{where}: depth: starts at {depth[0]:g} m but the layer above ends at "
-            f"{depth_above:g} m; layers must meet"
-        )
-    if any(b <= a for a, b in pairwise(depth)):
-        raise ModelInputError(f"{where}: depth: {depth} must increase downwards")
+        above = f"the layer above ends at {depth_above:g} m; layers must meet"
+        if number == 1:
+            above = "the water begins at the surface; use 0"
+        raise ModelInputError(f"{where}: depth: starts at {depth[0]:g} m but {above}")
+    for a, b in pairwise(depth):
+        if b <= a:
+            raise ModelInputError(
+                f"{where}: depth: {b:g} m after {a:g} m; depths must increase downwards"
+            )
     density = _per_knot(layer.density, len(depth), where, "density")
     attenuation = _per_knot(layer.attenuation, len(depth), where, "attenuation")
-    for name, values in (("sound_speed", layer.sound_speed), ("density", density)):
+    for name, values in (("sound_speed", speed), ("density", density)):
         for value in values:
             if not 0 < value < float("inf"):
                 raise ModelInputError(f"{where}: {name}: {value:g} must be finite and above zero")
-    for value in attenuation:
-        if not 0 <= value < float("inf"):
-            raise ModelInputError(f"{where}: attenuation: {value:g} must be zero or more")
+    for name, values in (("attenuation", attenuation), ("roughness", [layer.roughness])):
+        for value in values:
+            if not 0 <= value < float("inf"):
+                raise ModelInputError(f"{where}: {name}: {value:g} must be finite and zero or more")
+    if layer.curve not in get_args(Curve):
+        raise ModelInputError(
+            f"{where}: curve: {layer.curve!r} is unknown; use one of {', '.join(get_args(Curve))}"
+        )
+    if layer.curve != "straight":
+        if interpolation != "c_linear":
+            raise ModelInputError(
+                f"{where}: curve: {layer.curve!r} needs the interpolation 'c_linear', not "
+                f"{interpolation!r}"
+            )
+        depth, speed, density, attenuation = _curved(
+            layer.curve, depth, speed, density, attenuation
+        )
     return [
         (
             depth[i + 1] - depth[i],
-            float(layer.sound_speed[i]),
-            float(layer.sound_speed[i + 1]),
+            speed[i],
+            speed[i + 1],
             0.5 * (density[i] + density[i + 1]),
             attenuation[i],
             attenuation[i + 1],
         )
         for i in range(len(depth) - 1)
     ]
+
+
+def _curved(
+    curve: Curve,
+    depth: list[float],
+    speed: list[float],
+    density: list[float],
+    attenuation: list[float],
+) -> tuple[list[float], ...]:
+    """Knots close enough for straight lines between them; density and attenuation follow."""
+    z, c = piecewise_linear(depth, speed, curve)
+    return z, c, np.interp(z, depth, density).tolist(), np.interp(z, depth, attenuation).tolist()
 
 
 def _per_knot(value: float | Sequence[float], count: int, where: str, name: str) -> list[float]:

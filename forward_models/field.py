@@ -10,7 +10,6 @@ which shows at ranges below a few water depths.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +18,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from forward_models.environment import Environment
+from forward_models.environment import Environment, OnError
 from forward_models.errors import ModelInputError
 from forward_models.mode_sums import (
     Coherence,
@@ -40,6 +39,7 @@ from forward_models.normal_modes.chunk import Attenuation, ModeList, solve_chunk
 from forward_models.normal_modes.gradients import Cotangents, require_exact
 from forward_models.normal_modes.items import mode_functions_of
 from forward_models.normal_modes.solve import solve_modes
+from forward_models.rejected import spread, usable
 
 _ROOT_I = complex(math.sqrt(0.5), math.sqrt(0.5))
 
@@ -54,6 +54,8 @@ def pressure(
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
     coherence: Coherence = "coherent",
+    mode_limit: int | None = None,
+    on_error: OnError = "raise",
 ) -> Tensor:
     """Complex pressure on a grid, normalised to 1 at 1 m: (B, F, S, R, K).
 
@@ -69,17 +71,27 @@ def pressure(
         range_m: (K,) m, above zero.
         c_high, attenuation: as for :func:`forward_models.solve_modes`.
         coherence: ``"coherent"`` or ``"incoherent"``.
+        mode_limit: largest number of modes in the sum, the first by wavenumber (Mlimit of the
+            Acoustics Toolbox's FIELD); where fewer exist, all of them.
+        on_error: ``"raise"``, or ``"nan"``: an environment that is bad, or whose source or
+            receivers are, gives NaN and is named in a warning; the others are computed.
 
     Raises:
         ModelInputError: a source outside the water, a range that is not positive, a bad medium.
     """
     require_coherence(coherence)
+    batch = len(environment)
     source, receiver, ranges = (
         torch.atleast_1d(as_tensor(v)) for v in (source_depth, receiver_depth, range_m)
     )
     if coherence == "incoherent":
-        return _incoherent(environment, frequency, source, receiver, ranges, c_high, attenuation)
-    problem = make_problem(environment, frequency, c_high)
+        problems = _misplaced(environment, source[None], receiver[None], ranges[None])
+        good = usable(problems | environment.problems(), batch, on_error, stacklevel=3)
+        some = environment if good is None else environment[good]
+        result = _incoherent(
+            some, frequency, source, receiver, ranges, c_high, attenuation, mode_limit
+        )
+        return spread(result, good, batch)
     depth = torch.cat([source, receiver])
     s, r, k = np.meshgrid(
         np.arange(source.numel()),
@@ -89,12 +101,15 @@ def pressure(
     )
     result = _pairs(
         environment,
-        problem,
-        depth.expand(len(problem), -1),
+        frequency,
+        c_high,
+        depth.expand(batch, -1),
         s.ravel(),
         r.ravel(),
-        ranges[k.ravel()].expand(len(problem), -1),
+        ranges[k.ravel()].expand(batch, -1),
         attenuation,
+        mode_limit,
+        on_error,
     )
     return result.reshape(*result.shape[:2], *s.shape)
 
@@ -108,6 +123,8 @@ def array_pressure(
     range_m: Numbers,
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    mode_limit: int | None = None,
+    on_error: OnError = "raise",
 ) -> Tensor:
     """Complex pressure at the elements of an array, each with its own depth and range: (B, F, R).
 
@@ -122,12 +139,12 @@ def array_pressure(
         receiver_depth: (B, R) m.
         range_m: (B, R) m, or (B, S, R) where each source has its own.
         c_high, attenuation: as for :func:`forward_models.solve_modes`.
+        mode_limit, on_error: as for :func:`pressure`.
 
     Raises:
         ModelInputError: a source outside the water, a range that is not positive, a bad medium.
     """
-    problem = make_problem(environment, frequency, c_high)
-    batch = len(problem)
+    batch = len(environment)
     source = as_tensor(source_depth)
     several = source.ndim == 2
     source = source.expand(batch, -1) if several else source.expand(batch)[:, None]
@@ -139,12 +156,15 @@ def array_pressure(
         distance = distance.expand(batch, elements)[:, None]
     result = _pairs(
         environment,
-        problem,
+        frequency,
+        c_high,
         torch.cat([source, receiver], dim=1),
         np.repeat(np.arange(sources), elements),
         np.tile(sources + np.arange(elements), sources),
         distance.expand(batch, sources, elements).flatten(1),
         attenuation,
+        mode_limit,
+        on_error,
     )
     return result.unflatten(-1, (sources, elements)) if several else result
 
@@ -162,39 +182,19 @@ def _incoherent(
     ranges: Tensor,
     c_high: float | None,
     attenuation: Attenuation,
+    mode_limit: int | None,
 ) -> Tensor:
     """(B, F, S, R, K) root of the sum of squares of what the modes carry."""
-    require_depths(environment, source[None], receiver[None])
-    require_ranges(ranges[None])
     depth = torch.cat([source, receiver])
     modes = solve_modes(environment, frequency, depth=depth, c_high=c_high, attenuation=attenuation)
-    k = modes.wavenumber[..., None]
+    k = modes.wavenumber[..., :mode_limit, None]
     held = ~torch.isnan(k.detach().real)
-    phi = intensity(torch.where(held, modes.mode_function, 0.0))
+    phi = intensity(torch.where(held, modes.mode_function[..., :mode_limit, :], 0.0))
     radial = torch.where(held, intensity(travelled(torch.where(held, k, 1.0) * ranges)), 0.0)
     squares = sum_over_modes(phi[..., : source.numel()], phi[..., source.numel() :], radial)
     none = (modes.n_modes == 0)[..., None, None, None]
     density = density_at_source(environment)[:, None, None, None, None]
     return torch.where(none, torch.nan, root(squares)) / density
-
-
-def require_depths(environment: Environment, source: Tensor, receiver: Tensor) -> None:
-    """Raises ModelInputError unless sources (B, S) lie in the water and no receiver above it."""
-    water = environment.water_depth.detach()[:, None]
-    _require(
-        source.detach().expand(len(environment), -1),
-        lambda z: (z >= 0) & (z <= water),
-        "source_depth",
-        "between the surface and the seabed",
-    )
-    _require(receiver.detach(), lambda z: z >= 0, "receiver_depth", "zero or more")
-
-
-def require_ranges(distance: Tensor) -> None:
-    """Raises ModelInputError unless all ranges (B, K) are finite and above zero."""
-    _require(
-        distance.detach(), lambda r: (r > 0) & torch.isfinite(r), "range", "finite and above zero"
-    )
 
 
 def density_at_source(environment: Environment) -> Tensor:
@@ -205,21 +205,36 @@ def density_at_source(environment: Environment) -> Tensor:
 
 def _pairs(
     environment: Environment,
-    problem: Problem,
+    frequency: Numbers,
+    c_high: float | None,
     depth: Tensor,
     source: np.ndarray,
     receiver: np.ndarray,
     distance: Tensor,
     attenuation: Attenuation,
+    mode_limit: int | None,
+    on_error: OnError,
 ) -> Tensor:
     """(B, F, P) pressure for pairs of columns of ``depth``, ``distance`` apart."""
-    at = depth.detach()
-    require_depths(environment, at[:, np.unique(source)], at[:, np.unique(receiver)])
-    require_ranges(distance)
-    result = _Pressure.apply(
-        problem, source, receiver, attenuation, distance, depth, *problem.media
+    if mode_limit is not None and mode_limit < 1:
+        raise ModelInputError(f"mode_limit: {mode_limit} must be 1 or more")
+    batch = len(environment)
+    problems = _misplaced(
+        environment, depth[:, np.unique(source)], depth[:, np.unique(receiver)], distance
     )
-    return result / density_at_source(environment)[:, None, None]
+    if problems or on_error != "raise":  # else make_problem checks
+        problems |= environment.problems()
+    good = usable(problems, batch, on_error, stacklevel=4)
+    if good is not None:
+        environment, depth, distance = environment[good], depth[good], distance[good]
+    problem = make_problem(environment, frequency, c_high)
+    if len(problem) == 0:
+        empty = torch.empty((0, problem.omega.size, source.size), dtype=torch.complex128)
+        return spread(empty, good, batch)
+    result = _Pressure.apply(
+        problem, source, receiver, attenuation, mode_limit, distance, depth, *problem.media
+    )
+    return spread(result / density_at_source(environment)[:, None, None], good, batch)
 
 
 class _Pressure(torch.autograd.Function):
@@ -232,6 +247,7 @@ class _Pressure(torch.autograd.Function):
         source: np.ndarray,
         receiver: np.ndarray,
         attenuation: Attenuation,
+        mode_limit: int | None,
         distance: Tensor,
         depth: Tensor,
         *media: Tensor,
@@ -245,6 +261,8 @@ class _Pressure(torch.autograd.Function):
             modes = solve_chunk(
                 problem, rows, at[rows], attenuation, speeds=False, smooth=any(ctx.needs_input_grad)
             )
+            if mode_limit is not None:
+                modes = modes.limited(mode_limit)
             sum_modes(modes.first, modes.k, modes.phi, source, receiver, apart[rows], result[rows])
             if any(ctx.needs_input_grad):
                 kept[rows.start] = replace(modes, phi=np.empty((0, 0)))
@@ -280,7 +298,7 @@ class _Pressure(torch.autograd.Function):
 
         in_parallel(work, len(problem))
         distance = torch.from_numpy(g_distance)
-        return (None, None, None, None, distance, *cotangents.as_gradients())
+        return (None, None, None, None, None, distance, *cotangents.as_gradients())
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp", "reassoc"})
@@ -361,10 +379,36 @@ def sum_cotangents(
     return g_k, g_phi
 
 
-def _require(values: Tensor, good: Callable[[Tensor], Tensor], name: str, condition: str) -> None:
-    bad = ~good(values)
-    if bad.any():
-        row, column = torch.nonzero(bad)[0].tolist()
-        raise ModelInputError(
-            f"environment {row}: {name}: {float(values[row, column]):g} m must be {condition}"
-        )
+def require_geometry(
+    environment: Environment, source: Tensor, receiver: Tensor, distance: Tensor
+) -> None:
+    """Raises ModelInputError unless sources lie in the water, receivers in or below it."""
+    usable(
+        _misplaced(environment, source, receiver, distance),
+        len(environment),
+        "raise",
+        stacklevel=2,
+    )
+
+
+def _misplaced(
+    environment: Environment, source: Tensor, receiver: Tensor, distance: Tensor
+) -> dict[int, str]:
+    """Sources, receivers and ranges (B or 1, ·) that cannot be: a line by environment."""
+    source, receiver, distance = (
+        values.expand(len(environment), -1) for values in (source, receiver, distance)
+    )
+    water = environment.water_depth.detach()[:, None]
+    conditions = (
+        ("source_depth", source, lambda z: (z >= 0) & (z <= water), "in the water"),
+        ("receiver_depth", receiver, lambda z: (z >= 0) & torch.isfinite(z), "zero or more"),
+        ("range", distance, lambda r: (r > 0) & torch.isfinite(r), "finite and above zero"),
+    )
+    found: dict[int, str] = {}
+    for name, values, good, condition in conditions:
+        for row, column in torch.nonzero(~good(values.detach())).tolist():
+            if name == "source_depth":
+                condition = f"between the surface and the seabed at {float(water[row, 0]):g} m"
+            what = f"{float(values[row, column]):g} m must be {condition}"
+            found.setdefault(row, f"{name}: {what}")
+    return found

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from forward_models.environment import Environment
 from forward_models.errors import ModelInputError
-from forward_models.field import density_at_source, require_depths, require_ranges
+from forward_models.field import density_at_source, require_geometry
 from forward_models.mode_sums import (
     Coherence,
     intensity,
@@ -87,8 +87,7 @@ def adiabatic_pressure(
         for v in (range_of_profile, source_depth, receiver_depth, range_m)
     )
     _check_track(profiles, at)
-    require_depths(profiles[0], source[None], receiver[None])
-    require_ranges(ranges[None])
+    require_geometry(profiles[0], source[None], receiver[None], ranges[None])
     require_coherence(coherence)
     depth = torch.cat([source, receiver, as_tensor([_NEAR_SURFACE])])
     modes = solve_modes(profiles, frequency, depth=depth, c_high=c_high, attenuation=attenuation)

@@ -28,7 +28,8 @@ import torch
 from torch import Tensor
 
 from forward_models.environment import Environment
-from forward_models.field import pressure, require_depths, require_ranges
+from forward_models.errors import ModelInputError
+from forward_models.field import pressure, require_geometry
 from forward_models.hankel import INCOMING, OUTGOING, STANDING, cylindrical_wave
 from forward_models.normal_modes.batch import (
     Numbers,
@@ -87,13 +88,16 @@ def spectral_pressure(
         >>> round(float(transmission_loss(p)), 2)
         54.1
     """
+    if (environment.interface_roughness() > 0).any():
+        raise ModelInputError(
+            "roughness: the spectral integral is that of smooth interfaces; leave roughness out"
+        )
     problem = make_problem(environment, frequency, None)
     source, receiver, ranges = (
         torch.atleast_1d(as_tensor(v)).detach() for v in (source_depth, receiver_depth, range_m)
     )
     batch = len(problem)
-    require_depths(environment, source.expand(batch, -1), receiver.expand(batch, -1))
-    require_ranges(ranges.expand(batch, -1))
+    require_geometry(environment, source[None], receiver[None], ranges[None])
     depth = torch.cat([source, receiver]).numpy()
     shape = (source.numel(), receiver.numel(), ranges.numel())
     result = np.empty((batch, problem.omega.size, *shape), np.complex128)

@@ -122,7 +122,8 @@ def field_of_file(
 
     What is left empty comes from the ``.flp`` file beside the ``.env`` file and, depths only, from
     the ``.env`` file itself. An ``.env`` file of several profiles gives the field of adiabatic
-    modes, the profiles at the ranges ``RPROF`` of the ``.flp`` file.
+    modes, the profiles at the ranges ``RPROF`` of the ``.flp`` file. ``Mlimit`` there limits the
+    modes in the sum; where it asks for more than there are, the attribute ``comment`` says so.
 
     Args:
         path: an Acoustics Toolbox environment.
@@ -158,8 +159,10 @@ def field_of_file(
     ranges = 1000.0 * _first("range-km", range_km, flp.range_km, (), path)
     limit = c_high or _one_c_high(profiles, path)
     summed = coherence or flp.coherence
+    mode_limit = flp.mode_limit if flp.mode_limit < _ALL_MODES else None
+    fewer = ""
     if method == "modes" or truncation:
-        _refuse_fewer_modes(track, flp, flp_path, frequencies, limit)
+        fewer = _fewer_modes(track, mode_limit, flp_path, frequencies, limit)
     elif c_high or attenuation != "exact":
         given = "c-high" if c_high else "attenuation"
         raise InputError(
@@ -183,7 +186,7 @@ def field_of_file(
         if len(track) > 1:
             p = adiabatic_pressure(track, range_of_profile, tones, **geometry, **of_modes)[None]
         elif method == "modes" or truncation:
-            p = pressure(track, tones, **geometry, **of_modes)
+            p = pressure(track, tones, **geometry, **of_modes, mode_limit=mode_limit)
         if method == "spectral" or truncation:
             full = spectral_pressure(track, tones, **geometry)
         if truncation:
@@ -210,6 +213,8 @@ def field_of_file(
     if truncation:
         over = ("frequency", "source_depth", "range")
         dataset["truncation_error"] = (over, torch.cat(errors).numpy(), _TRUNCATION)
+    if fewer:
+        dataset.attrs["comment"] = fewer
     if method == "modes":
         dataset = dataset.assign_attrs(mode_sum=summed)
     how = {"modes": "normal modes", "spectral": "wavenumber integration"}[method]
@@ -338,21 +343,35 @@ def _one_c_high(profiles: list[EnvFile], path: str | Path) -> float:
     return limits.pop()
 
 
-def _refuse_fewer_modes(
+def _fewer_modes(
     track: Environment,
-    flp: FlpFile,
+    mode_limit: int | None,
     flp_path: Path,
     frequencies: np.ndarray[Any, np.dtype[np.float64]],
     c_high: float,
-) -> None:
-    if flp.mode_limit >= _ALL_MODES:
-        return
-    most = int(solve_modes(track, frequencies, c_high=c_high).n_modes.max())
-    if flp.mode_limit < most:
+) -> str:
+    """What to say where fewer modes exist than the file asks for; empty where all do.
+
+    Raises:
+        InputError: a limit that leaves modes out of a range-dependent field.
+    """
+    if mode_limit is None:
+        return ""
+    counts = solve_modes(track, frequencies, c_high=c_high).n_modes
+    if len(track) > 1 and mode_limit < int(counts.max()):
         raise InputError(
-            f"{flp_path.name}: Mlimit: {flp.mode_limit}: there are {most} modes, and leaving out "
-            f"some by number is not supported; use {_ALL_MODES}, and --c-high for fewer"
+            f"{flp_path.name}: Mlimit: {mode_limit}: there are {int(counts.max())} modes, and "
+            f"leaving out some by number is not supported over several profiles; use {_ALL_MODES}, "
+            "and --c-high for fewer"
         )
+    fewest, at = counts.amin(0).min(0)
+    if mode_limit <= fewest:
+        return ""
+    tone = frequencies[int(at)]
+    return (
+        f"{flp_path.name}: Mlimit: {mode_limit} modes are asked for, at {tone:g} Hz there are "
+        f"{fewest}; the field is the sum of those that exist"
+    )
 
 
 def _chunks(count: int, progress: Progress | None, what: str) -> Iterator[slice]:

@@ -1,10 +1,10 @@
 """Environments of the Acoustics Toolbox (``.env``, as KRAKEN reads them).
 
 Source: Acoustics Toolbox documentation, "Description of Environmental File" and "KRAKEN" (M. B.
-Porter). Supported are fluid media with C-linear or N²-linear sound speed, every unit of
-attenuation, a vacuum or rigid top, and a fluid half-space, rigid or vacuum bottom. What the file
-may ask for beyond that (elastic media, rough interfaces, splines, reflection coefficients, volume
-attenuation) is refused by name.
+Porter). Supported are fluid media with C-linear, N²-linear, spline or PCHIP sound speed, every unit
+of attenuation, the volume attenuation of Thorp and of Francois & Garrison, rough interfaces, a
+vacuum or rigid top, and a fluid half-space, rigid or vacuum bottom. What the file may ask for
+beyond that (elastic media, reflection coefficients, biological layers) is refused by name.
 """
 
 from __future__ import annotations
@@ -22,19 +22,25 @@ from forward_models.environment import (
 )
 from forward_models.errors import ModelInputError
 from forward_models.files.records import Records
+from forward_models.profiles import Curve
 from forward_models.seabed import UNIT_NAMES
+from forward_models.seawater import FrancoisGarrison, Thorp, VolumeAttenuation
 
 KG_PER_G_CM3 = 1000.0
 _DEPTH_TOLERANCE = 1e-5  # m; files round their depths
 _NO_TRANSITION = 1e9  # Hz; the power law of unit 'm' holds at every frequency
 _NEVER_USED = 1e5  # Hz; a transition above this changes nothing
 
-_INTERPOLATION: dict[str, Interpolation] = {"C": "c_linear", "N": "n2_linear"}
+_INTERPOLATION: dict[str, Interpolation] = {
+    "C": "c_linear",
+    "N": "n2_linear",
+    "S": "c_linear",
+    "P": "c_linear",
+}
+_CURVE: dict[str, Curve] = {"S": "spline", "P": "pchip"}
 _TOP: dict[str, Top] = {"V": "vacuum", "R": "rigid"}
 _BOTTOM: dict[str, Bottom] = {"A": "half_space", "R": "rigid", "V": "vacuum"}
 _REFUSED_INTERPOLATION = {
-    "S": "cubic splines",
-    "P": "piecewise cubic Hermite profiles",
     "Q": "profiles that vary with range",
     "H": "profiles that vary with range",
     "A": "analytic profiles",
@@ -49,11 +55,7 @@ _REFUSED_BOUNDARY = {
     "T": "Twersky scatterers",
     "I": "Twersky scatterers",
 }
-_REFUSED_VOLUME = {
-    "T": "Thorp volume losses",
-    "F": "Francois-Garrison volume losses",
-    "B": "biological layers",
-}
+_REFUSED_VOLUME = {"B": "biological layers"}
 _KNOT = ("z", "cP", "cS", "rho", "alphaP", "alphaS")
 _FIRST_KNOT = (0.0, 1500.0, 0.0, 1.0, 0.0, 0.0)  # what '/' stands for before any knot is given
 
@@ -84,7 +86,10 @@ class EnvFile:
 def read_env(path: str | Path) -> EnvFile:
     """Reads an Acoustics Toolbox environment.
 
-    A density that varies within a medium is taken constant between two knots, at their mean.
+    A density that varies within a medium is taken constant between two knots, at their mean. A
+    spline or PCHIP profile becomes C-linear, with as many knots as it takes for wavenumbers to keep
+    eight digits. SIGMA of a medium is the roughness of its top, that of the bottom option the
+    roughness below the last medium. Volume attenuation is added to the attenuation of every medium.
 
     Raises:
         ModelInputError: one line with file, line, layer, field, value and mend.
@@ -129,9 +134,9 @@ def _profile(records: Records) -> EnvFile:
     if frequency <= 0:
         raise records.error("frequency", f"{frequency:g} must be above zero (Hz)")
     n_media = records.integer("NMEDIA")
-    interpolation, top, unit = _top_option(records)
-    layers, power_law, last_knot = _media(records, n_media, unit, frequency)
-    bottom, half_space = _bottom(records, last_knot)
+    interpolation, curve, top, unit, volume_attenuation = _top_option(records)
+    layers, power_law, last_knot = _media(records, n_media, unit, frequency, curve)
+    bottom, bottom_roughness, half_space = _bottom(records, last_knot)
     environment = Environment.from_layers(
         layers,
         half_space,
@@ -140,6 +145,8 @@ def _profile(records: Records) -> EnvFile:
         attenuation_unit=unit,
         power_law=power_law,
         interpolation=interpolation,
+        volume_attenuation=volume_attenuation,
+        bottom_roughness=bottom_roughness,
     )
     c_low, c_high = _phase_speed_limits(records, environment)
     range_max_km = 0.0
@@ -181,15 +188,22 @@ def write_env(env: EnvFile, path: str | Path) -> None:
         scale = (env.frequency / reference) ** exponent
     power_law = f" {environment.power_law[1]!r} {_NO_TRANSITION:g}" if unit == "m" else ""
     media = _media_of(environment)
+    volume = environment.volume_attenuation
     letters = (
-        _letter(_INTERPOLATION, environment.interpolation) + _letter(_TOP, environment.top) + unit
-    )
+        _letter(_INTERPOLATION, environment.interpolation)
+        + _letter(_TOP, environment.top)
+        + unit
+        + (" " if volume is None else "T" if isinstance(volume, Thorp) else "F")
+    ).rstrip()
     title = env.title.replace("'", "''")
     lines = [f"'{title}'", f"{env.frequency!r}", f"{len(media)}", f"'{letters}'"]
-    for knots in media:
-        lines.append(f"0 0.0 {knots[-1][0]!r}{power_law}")
+    if isinstance(volume, FrancoisGarrison):
+        lines.append(f"{volume.temperature!r} {volume.salinity!r} {volume.ph!r} {volume.depth!r}")
+    for sigma, knots in media:
+        lines.append(f"0 {sigma!r} {knots[-1][0]!r}{power_law}")
         lines += [f"{z!r} {c!r} 0.0 {rho!r} {alpha * scale!r} 0.0 /" for z, c, rho, alpha in knots]
-    lines.append(f"'{_letter(_BOTTOM, environment.bottom)}' 0.0{power_law}")
+    sigma = environment.interface_roughness()[0, -1].item()
+    lines.append(f"'{_letter(_BOTTOM, environment.bottom)}' {sigma!r}{power_law}")
     if environment.half_space_sound_speed is not None:
         assert environment.half_space_density is not None
         assert environment.half_space_attenuation is not None
@@ -204,22 +218,33 @@ def write_env(env: EnvFile, path: str | Path) -> None:
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _top_option(records: Records) -> tuple[Interpolation, Top, str]:
+def _top_option(
+    records: Records,
+) -> tuple[Interpolation, Curve, Top, str, VolumeAttenuation | None]:
     option, _ = records.text("TOPOPT")
     letters = option.ljust(7)
     _known(records, "TOPOPT(1:1)", letters[0], _INTERPOLATION, _REFUSED_INTERPOLATION)
     _known(records, "TOPOPT(2:2)", letters[1], _TOP, _REFUSED_BOUNDARY)
     _known(records, "TOPOPT(3:3), attenuation unit", letters[2], UNIT_NAMES, {})
-    _known(records, "TOPOPT(4:4)", letters[3], " ", _REFUSED_VOLUME)
+    _known(records, "TOPOPT(4:4)", letters[3], " TF", _REFUSED_VOLUME)
     _known(
         records, "TOPOPT(5:5)", letters[4], " ._", {"~": "altimetry files", "*": "altimetry files"}
     )
     _known(records, "TOPOPT(6:6)", letters[5], " ", {"B": "broadband runs (use -f HZ,HZ)"})
-    return _INTERPOLATION[letters[0]], _TOP[letters[1]], letters[2]
+    volume: VolumeAttenuation | None = Thorp() if letters[3] == "T" else None
+    if letters[3] == "F":
+        names = ("temperature", "salinity", "pH", "z_bar")
+        values = records.numbers([f"Francois-Garrison, {name}" for name in names])
+        for name, value in zip(names, values, strict=True):
+            if name in ("salinity", "z_bar") and value < 0:
+                raise records.error(f"Francois-Garrison, {name}", f"{value:g} must be zero or more")
+        volume = FrancoisGarrison(*values)
+    curve = _CURVE.get(letters[0], "straight")
+    return _INTERPOLATION[letters[0]], curve, _TOP[letters[1]], letters[2], volume
 
 
 def _media(
-    records: Records, n_media: int, unit: str, frequency: float
+    records: Records, n_media: int, unit: str, frequency: float, curve: Curve
 ) -> tuple[list[Layer], tuple[float, float], list[float]]:
     """The layers, the power law of unit ``m``, and the last knot, which '/' falls back on."""
     layers: list[Layer] = []
@@ -236,7 +261,7 @@ def _media(
             exponents.append(_exponent(records, where, beta, transition))
         else:
             _, sigma, depth = records.numbers(header[:3])
-        _refuse_roughness(records, where, sigma)
+        _check_roughness(records, where, sigma)
         if not depth > depth_above:
             raise records.error(
                 f"{where}, Z(NSSP)",
@@ -249,6 +274,8 @@ def _media(
                 sound_speed=[k[1] for k in knots],
                 density=[k[3] * KG_PER_G_CM3 for k in knots],
                 attenuation=[k[4] for k in knots],
+                roughness=sigma,
+                curve=curve,
             )
         )
         knot, depth_above = knots[-1], depth
@@ -292,7 +319,7 @@ def _knots(
     return knots
 
 
-def _bottom(records: Records, last_knot: list[float]) -> tuple[Bottom, HalfSpace | None]:
+def _bottom(records: Records, last_knot: list[float]) -> tuple[Bottom, float, HalfSpace | None]:
     option, rest = records.text("BOTOPT")
     letters = option.ljust(2)
     refused = {k: v for k, v in _REFUSED_BOUNDARY.items() if k != "A"}
@@ -300,16 +327,16 @@ def _bottom(records: Records, last_knot: list[float]) -> tuple[Bottom, HalfSpace
     _known(
         records, "BOTOPT(2:2)", letters[1], " _", {"~": "bathymetry files", "*": "bathymetry files"}
     )
-    if rest:
-        _refuse_roughness(records, "bottom", records.number(rest[0], "bottom, SIGMA"))
+    sigma = records.number(rest[0], "bottom, SIGMA") if rest else 0.0
+    _check_roughness(records, "bottom", sigma)
     bottom = _BOTTOM[letters[0]]
     if bottom != "half_space":
-        return bottom, None
+        return bottom, sigma, None
     where = "half-space"
     knot = records.numbers([f"{where}, {name}" for name in _KNOT], last_knot)
     _check_medium(records, where, knot)
     _, c, _, rho, alpha, _ = knot
-    return bottom, HalfSpace(sound_speed=c, density=rho * KG_PER_G_CM3, attenuation=alpha)
+    return bottom, sigma, HalfSpace(sound_speed=c, density=rho * KG_PER_G_CM3, attenuation=alpha)
 
 
 def _phase_speed_limits(records: Records, environment: Environment) -> tuple[float, float]:
@@ -352,11 +379,9 @@ def _exponent(records: Records, where: str, beta: float, transition: float) -> f
     return beta
 
 
-def _refuse_roughness(records: Records, where: str, sigma: float) -> None:
-    if sigma != 0:
-        raise records.error(
-            f"{where}, SIGMA", f"{sigma:g}: rough interfaces are not supported; use 0.0"
-        )
+def _check_roughness(records: Records, where: str, sigma: float) -> None:
+    if sigma < 0:
+        raise records.error(f"{where}, SIGMA", f"{sigma:g} m must be zero or more")
 
 
 def _known(
@@ -372,8 +397,14 @@ def _known(
         raise records.error(field, problem)
 
 
-def _media_of(environment: Environment) -> list[list[tuple[float, float, float, float]]]:
-    """Knots (z m, c m/s, rho g/cm³, attenuation) by medium; one ends wherever something jumps."""
+_Knots = list[tuple[float, float, float, float]]
+
+
+def _media_of(environment: Environment) -> list[tuple[float, _Knots]]:
+    """SIGMA (m) and knots (z m, c m/s, rho g/cm³, attenuation) by medium.
+
+    A medium ends wherever something jumps, and at a rough interface.
+    """
     tensors = (
         environment.thickness,
         environment.sound_speed_top,
@@ -381,23 +412,24 @@ def _media_of(environment: Environment) -> list[list[tuple[float, float, float, 
         environment.density,
         environment.attenuation_top,
         environment.attenuation_bottom,
+        environment.interface_roughness()[:, :-1],
     )
     water_depth = environment.water_depth.item()
-    media: list[list[tuple[float, float, float, float]]] = []
+    media: list[tuple[float, _Knots]] = []
     depth = 0.0
-    for thickness, c_top, c_bottom, density, a_top, a_bottom in zip(
+    for thickness, c_top, c_bottom, density, a_top, a_bottom, sigma in zip(
         *(t[0].tolist() for t in tensors), strict=True
     ):
         if thickness == 0:
             continue
         rho = density / KG_PER_G_CM3
         top = (depth, c_top, rho, a_top)
-        if not media or media[-1][-1] != top or depth == water_depth:
-            media.append([top])
+        if not media or media[-1][1][-1] != top or depth == water_depth or sigma > 0:
+            media.append((sigma, [top]))
         depth += thickness
         if abs(depth - water_depth) < _DEPTH_TOLERANCE:
             depth = water_depth
-        media[-1].append((depth, c_bottom, rho, a_bottom))
+        media[-1][1].append((depth, c_bottom, rho, a_bottom))
     return media
 
 

@@ -17,7 +17,7 @@ from forward_models.environment import Environment
 from forward_models.errors import ModelInputError
 from forward_models.normal_modes.items import Items
 from forward_models.normal_modes.steps import HALF_SPACE, RIGID, VACUUM, build_steps
-from forward_models.seabed import attenuation_to_nepers
+from forward_models.seabed import DB_PER_NEPER, attenuation_to_nepers
 
 Numbers = Tensor | np.ndarray | Sequence[float] | float
 
@@ -29,7 +29,8 @@ class Problem:
     """What the kernels take, all of it numpy: speeds complex, (frequency, batch, …).
 
     ``media`` holds the same c_top, c_bottom, thickness, rho, c_half and rho_half as tensors, with
-    the graph that leads back to the environment.
+    the graph that leads back to the environment. ``roughness`` is (batch, segment + 1) m, or None
+    where all interfaces are smooth.
     """
 
     media: tuple[Tensor, ...]
@@ -45,6 +46,7 @@ class Problem:
     rho_half: np.ndarray
     c_high: float
     merge: bool
+    roughness: np.ndarray | None
 
     def __len__(self) -> int:
         return self.thickness.shape[0]
@@ -76,24 +78,32 @@ def make_problem(environment: Environment, frequency: Numbers, c_high: float | N
     """Checks the input and turns speeds and attenuations into complex sound speeds.
 
     With exp(-iωt) a lossy wave has k = ω/c + iα, to first order c̃ = c - iαc²/ω; like the reference
-    programs this is taken as the definition of c̃ at the knots.
+    programs this is taken as the definition of c̃ at the knots. α is the attenuation of the medium
+    and, in every medium, the volume attenuation of the environment.
 
     Raises:
-        ModelInputError: a frequency that is not positive and finite, a ``c_high`` not above zero.
+        ModelInputError: a frequency that is not positive and finite, a ``c_high`` not above zero,
+            a roughness together with tensors that require gradients.
     """
     f = np.atleast_1d(as_tensor(frequency).numpy())
-    if f.ndim != 1 or f.size == 0 or not (np.isfinite(f).all() and (f > 0).all()):
-        raise ModelInputError(f"frequency: {f.tolist()} Hz must be finite and above zero")
+    if f.ndim != 1 or f.size == 0:
+        raise ModelInputError(f"frequency: shape {f.shape}; give a list of at least one (Hz)")
+    for value in f[~(np.isfinite(f) & (f > 0))]:
+        raise ModelInputError(f"frequency: {value:g} Hz must be finite and above zero")
     if c_high is not None and not c_high > 0:
         raise ModelInputError(f"c_high: {c_high:g} m/s must be above zero")
     environment.validate()
     hertz = torch.from_numpy(f)[:, None, None]
+    absorption = torch.zeros_like(hertz)  # Np/m
+    if environment.volume_attenuation is not None:
+        absorption = torch.as_tensor(environment.volume_attenuation.absorption(f) / DB_PER_NEPER)
+        absorption = absorption[:, None, None]
 
     def complex_speed(speed: Tensor, attenuation: Tensor) -> Tensor:
         nepers = attenuation_to_nepers(
             attenuation, environment.attenuation_unit, speed, hertz, power_law=environment.power_law
         )
-        imaginary = nepers * speed**2 / (2.0 * math.pi * hertz)
+        imaginary = (nepers + absorption) * speed**2 / (2.0 * math.pi * hertz)
         return torch.complex(speed.expand_as(imaginary), -imaginary)
 
     batch = len(environment)
@@ -130,7 +140,20 @@ def make_problem(environment: Environment, frequency: Numbers, c_high: float | N
         c_high=math.inf if c_high is None else float(c_high),
         # The density of one segment has a gradient of its own only in steps of its own.
         merge=not environment.density.requires_grad,
+        roughness=_roughness(environment, media),
     )
+
+
+def _roughness(environment: Environment, media: tuple[Tensor, ...]) -> np.ndarray | None:
+    rms = environment.interface_roughness()
+    if not (rms > 0).any():
+        return None
+    if rms.requires_grad or any(medium.requires_grad for medium in media):
+        raise ModelInputError(
+            "roughness: rough interfaces have no gradients; use zero roughness, or tensors without "
+            "requires_grad"
+        )
+    return rms.numpy()
 
 
 def in_parallel(work: Callable[[slice], None], batch: int) -> None:

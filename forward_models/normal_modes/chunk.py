@@ -18,6 +18,7 @@ from forward_models.normal_modes.real_modes import (
     neighbour_distance,
     real_modes,
 )
+from forward_models.normal_modes.roughness import scattering_shift
 from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE
 from forward_models.normal_modes.wronskian import ALONG_FREQUENCY
 
@@ -46,6 +47,19 @@ class ModeList:
     def lanes(self) -> Lanes:
         """Item and match node of each mode."""
         return Lanes(np.repeat(np.arange(self.first.size - 1), np.diff(self.first)), self.node)
+
+    def limited(self, count: int) -> ModeList:
+        """The first ``count`` modes of each item."""
+        held = np.diff(self.first)
+        kept = np.arange(self.x.size) - np.repeat(self.first[:-1], held) < count
+        return ModeList(
+            np.concatenate([[0], np.cumsum(np.minimum(held, count))]),
+            self.x[kept],
+            self.node[kept],
+            self.k[kept],
+            self.phi[kept],
+            None if self.group_speed is None else self.group_speed[kept],
+        )
 
 
 def solve_chunk(
@@ -105,10 +119,11 @@ def solve_chunk(
         phi, move = mode_functions_of(items, lanes, x, loss, depths)
         near = np.abs(move) < 1e-3 * distance
         x[near] -= move[near]
-        k = np.sqrt(x)
+        shift = np.zeros(x.size, np.complex128)
     else:
         phi = polish(np.arange(x.size), depths)[1] + 0j
-        k = np.sqrt(x + drift)
+        shift = drift
+    k = np.sqrt(x + shift + scattering_shift(problem, rows, items, lanes, x, loss))
     order = np.lexsort((-k.real, lanes.item))
     group_speed = None
     if speeds:

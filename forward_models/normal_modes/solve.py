@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from forward_models.environment import Environment
+from forward_models.environment import Environment, OnError
 from forward_models.normal_modes.batch import (
     Numbers,
     Problem,
@@ -19,6 +19,7 @@ from forward_models.normal_modes.batch import (
 )
 from forward_models.normal_modes.chunk import Attenuation, ModeList, solve_chunk
 from forward_models.normal_modes.gradients import Cotangents, require_exact
+from forward_models.rejected import spread, usable
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def solve_modes(
     depth: Numbers = (),
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    on_error: OnError = "raise",
 ) -> Modes:
     """Trapped modes of every environment at every frequency: all of them, by an oscillation count.
 
@@ -67,6 +69,8 @@ def solve_modes(
         c_high: largest phase speed, m/s; None sets no limit but the half-space.
         attenuation: ``"exact"`` solves for complex modes; ``"perturbative"`` takes real modes with
             first-order loss, as KRAKEN does, and is wrong by factors in slow lossy sediments.
+        on_error: ``"raise"``, or ``"nan"``: a bad environment has no modes and NaN throughout and
+            is named in a warning; the others are computed.
 
     Raises:
         ModelInputError: values that no medium can have, named.
@@ -79,11 +83,28 @@ def solve_modes(
         >>> int(modes.n_modes), round(float(modes.wavenumber[0, 0, 0].real), 6)
         (1, 0.080516)
     """
+    batch = len(environment)
+    depths = torch.atleast_1d(as_tensor(depth))
+    at = depths.expand(batch, depths.shape[-1])
+    problems = {
+        row: f"depth: {float(at[row, column]):g} m must be finite and zero or more"
+        for row, column in torch.nonzero(~((at >= 0) & torch.isfinite(at))).tolist()
+    }
+    if problems or on_error != "raise":  # else make_problem checks
+        problems |= environment.problems()
+    good = usable(problems, batch, on_error, stacklevel=3)
+    if good is not None:
+        environment, at = environment[good], at[good]
     problem = make_problem(environment, frequency, c_high)
-    depths = as_tensor(depth)
-    k, phi, speed, counts = _Solution.apply(
-        problem, attenuation, depths.expand(len(problem), depths.shape[-1]), *problem.media
-    )
+    solution: tuple[Tensor, ...]
+    if len(problem):
+        solution = _Solution.apply(problem, attenuation, at, *problem.media)
+    else:
+        size = (0, problem.omega.size, 0)
+        k = torch.empty(size, dtype=torch.complex128)
+        phi = k[..., None].expand(*size, at.shape[-1])
+        solution = (k, phi, k.real, torch.empty(size[:2], dtype=torch.int64))
+    k, phi, speed, counts = (spread(values, good, batch) for values in solution)
     return Modes(
         frequency=torch.from_numpy(problem.omega / (2.0 * np.pi)),
         depth=depths,

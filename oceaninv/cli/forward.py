@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from oceaninv.cli.command import numbers, progress_bar, register, say
+from oceaninv.cli.command import hint, numbers, progress_bar, register, say
 from oceaninv.files import whole_file
 
 
@@ -179,6 +179,8 @@ def field(
                 f"{tone:g} Hz: modes alone are within 1 % of the full field "
                 f"{_beyond(one, shortest, longest)}, 10 % {_beyond(ten, shortest, longest)}"
             )
+    if "comment" in dataset.attrs:
+        hint(dataset.attrs["comment"])
     if plot:
         from oceaninv.report.field import plot_field
 

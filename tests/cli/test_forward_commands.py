@@ -13,7 +13,7 @@ import xarray as xr
 from reference_cases import CORE, Case, load_case
 from typer.testing import CliRunner, Result
 
-from forward_models import adiabatic_pressure, read_env_profiles, stack
+from forward_models import adiabatic_pressure, read_env, read_env_profiles, solve_modes, stack
 from oceaninv.cli import app
 
 KINDS = ("exact", "perturbative")
@@ -157,14 +157,31 @@ def test_an_env_file_alone_needs_ranges(tmp_path: Path) -> None:
         assert written.sizes["receiver_depth"] == 10  # from the .env
 
 
-def test_a_mode_limit_that_would_leave_modes_out_is_refused(tmp_path: Path) -> None:
+def test_a_mode_limit_keeps_the_first_modes_and_says_when_there_are_fewer(tmp_path: Path) -> None:
     env = load_case("pekeris").write(tmp_path)
     flp = env.with_suffix(".flp")
     flp.write_text(flp.read_text().replace("9999", "5"))
-    assert run("field", env, "-o", tmp_path / "f.nc").exit_code == 0  # one mode at 20 Hz
-    result = run("field", env, "-f", "100", "-o", tmp_path / "f.nc")
-    assert result.exit_code == 2
-    assert result.stderr.startswith("oceaninv: pekeris.flp: Mlimit: 5: there are 6 modes")
+    field = tmp_path / "f.nc"
+    result = run("field", env, "-f", "100", "-o", field, "--receiver-depth", "50")
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    file = read_env(env)
+    modes = solve_modes(file.environment, [100.0], depth=[36.0, 50.0], c_high=file.c_high)
+    assert int(modes.n_modes) == 6
+    with xr.open_dataset(field) as written:
+        r = written["range"].values
+        k, phi = modes.wavenumber[0, 0, :5].numpy(), modes.mode_function[0, 0, :5].numpy()
+        assert written["source_depth"].values.tolist() == [36.0]
+        terms = (phi[:, 0] * phi[:, 1] / np.sqrt(k))[:, None] * np.exp(1j * k[:, None] * r)
+        p = 1j * np.sqrt(2 * np.pi / r) * np.exp(-0.25j * np.pi) * terms.sum(axis=0)
+        got = (written["pressure_real"] + 1j * written["pressure_imag"]).values.ravel()
+        np.testing.assert_allclose(got, p, rtol=1e-9)
+    result = run("field", env, "-f", "20,100", "-o", field)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == (
+        "hint: pekeris.flp: Mlimit: 5 modes are asked for, at 20 Hz there are 1; the field is the "
+        "sum of those that exist\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -172,12 +189,16 @@ def test_a_mode_limit_that_would_leave_modes_out_is_refused(tmp_path: Path) -> N
     [
         (["nowhere.env"], "oceaninv: nowhere.env: no such file; check the path\n"),
         (["CASE", "-f", "20,x"], "oceaninv: --frequency: '20,x' is no list; write 1,2,5 or"),
-        (["CASE", "-f", "-20"], "oceaninv: "),
-        (["CASE", "-f", "0"], "oceaninv: "),
+        (["CASE", "-f", "-20"], "oceaninv: frequency: -20 Hz must be finite and above zero\n"),
+        (["CASE", "-f", "0"], "oceaninv: frequency: 0 Hz must be finite and above zero\n"),
         (["CASE", "--range-km", "1:2"], "oceaninv: --range-km: '1:2' is no list"),
         (["CASE", "--range-km", "0"], "oceaninv: "),
         (["CASE", "--source-depth", "-5"], "oceaninv: "),
-        (["CASE", "--source-depth", "105"], "oceaninv: "),
+        (
+            ["CASE", "--source-depth", "105"],
+            "oceaninv: environment 0: source_depth: 105 m must be between the surface and the "
+            "seabed at 100 m\n",
+        ),
         (["CASE", "--receiver-depth", "nan"], "oceaninv: --receiver-depth: 'nan' is no list"),
         (["CASE", "--c-high", "-1"], "oceaninv: "),
         (["BROKEN"], "oceaninv: broken.env: line 7: layer 1, z: "),
@@ -196,6 +217,42 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert result.stderr.startswith(message)
     assert result.stderr.count("\n") == 1
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  100.0 1500.0", "  90.0 1500.0", "line 8: layer 1, z: 'A' is not a number"),
+        ("0 0.0 100.0", "0 0.0 0.0", "line 5: layer 1, Z(NSSP): 0 m is not below the top of the"),
+        ("0 0.0 100.0", "0 0.0 -100.0", "line 5: layer 1, Z(NSSP): -100 m is not below the top"),
+        ("0 0.0 100.0", "0 -0.5 100.0", "line 5: layer 1, SIGMA: -0.5 m must be zero or more"),
+        ("  100.0 1500.0", "  100.0 0", "line 7: layer 1, cP: 0 must be above zero (m/s)"),
+        ("  100.0 1500.0", "  100.0 -1500", "line 7: layer 1, cP: -1500 must be above zero"),
+        ("  100.0 1500.0", "  100.0 nan", "line 7: layer 1, cP: nan must be finite"),
+        ("\n  0.0 1500.0", "\n  nan 1500.0", "line 6: layer 1, z: nan must be finite"),
+        ("\n  0.0 1500.0", "\n  5.0 1500.0", "line 6: layer 1, z: starts at 5 m but"),
+        (
+            "CVW",
+            "CVX",
+            "line 4: TOPOPT(3:3), attenuation unit: 'X' is unknown; use one of 'N', 'M',",
+        ),
+        ("20.0  !", "0.0  !", "line 2: frequency: 0 must be above zero (Hz)"),
+    ],
+)
+def test_a_bad_env_file_is_one_line_and_exit_code_2(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    env = load_case("pekeris").write(tmp_path)
+    text = env.read_text()
+    assert old in text
+    env.write_text(text.replace(old, new, 1))
+    for command in ("modes", "field"):
+        out = tmp_path / f"{command}.nc"
+        result = run(command, env, "-o", out)
+        assert result.exit_code == 2, result.output
+        assert result.stderr.startswith(f"oceaninv: pekeris.env: {message}")
+        assert result.stderr.count("\n") == 1
+        assert not out.exists()
 
 
 def test_debug_shows_the_traceback() -> None:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forward_models import Environment, HalfSpace, Layer, ModelInputError
+from forward_models import Environment, FrancoisGarrison, HalfSpace, Layer, ModelInputError, Thorp
 from forward_models.files import EnvFile, read_env, read_env_profiles, read_flp, write_env
 
 SEDIMENT = """'Two layers, it''s / quoted'   ! TITLE
@@ -88,6 +88,23 @@ def test_the_power_law_of_unit_m_refers_to_the_frequency_of_the_file(tmp_path: P
     assert read_env(written(tmp_path, text)).environment.power_law == (50.0, 1.8)
 
 
+def test_roughness_belongs_to_the_top_of_a_medium_and_to_the_bottom(tmp_path: Path) -> None:
+    text = SEDIMENT.replace("500, 0.0, 100.0", "500, 0.3, 100.0").replace("'A' 0.0", "'A' 1.5")
+    e = read_env(written(tmp_path, text)).environment
+    assert e.interface_roughness().tolist() == [[0.3, 0.0, 0.0, 1.5]]
+    text = SEDIMENT.replace("0 0.0 110.0", "0 0.7 110.0")
+    e = read_env(written(tmp_path, text)).environment
+    assert e.interface_roughness().tolist() == [[0.0, 0.0, 0.7, 0.0]]
+
+
+def test_volume_attenuation_is_read(tmp_path: Path) -> None:
+    env = read_env(written(tmp_path, SEDIMENT.replace("'NVF .'", "'NVFT.'")))
+    assert env.environment.volume_attenuation == Thorp()
+    line = "'NVFF.'\n19.3 33.5 7.5 4000.7  ! T, S, pH, z_bar"
+    env = read_env(written(tmp_path, SEDIMENT.replace("'NVF .'", line)))
+    assert env.environment.volume_attenuation == FrancoisGarrison(19.3, 33.5, 7.5, 4000.7)
+
+
 depths = st.lists(st.integers(1, 4000), min_size=2, max_size=6, unique=True).map(sorted)
 
 
@@ -97,6 +114,7 @@ depths = st.lists(st.integers(1, 4000), min_size=2, max_size=6, unique=True).map
     st.sampled_from("NMFWQL"),
     st.sampled_from(["c_linear", "n2_linear"]),
     st.sampled_from(["half_space", "rigid", "vacuum"]),
+    st.sampled_from([None, Thorp(), FrancoisGarrison(19.3, 33.5, 7.5, 4000.7)]),
 )
 def test_what_is_written_reads_back_the_same(
     tmp_path_factory: pytest.TempPathFactory,
@@ -105,9 +123,11 @@ def test_what_is_written_reads_back_the_same(
     unit: str,
     interpolation: str,
     bottom: str,
+    volume: Thorp | FrancoisGarrison | None,
 ) -> None:
     speed = st.floats(1400, 6000)
     loss = st.floats(0, 5)
+    rough = st.sampled_from([0.0, 0.0, 0.25, 1.5])
     layers = []
     top = 0.0
     for z in bottoms:
@@ -118,6 +138,7 @@ def test_what_is_written_reads_back_the_same(
                 sound_speed=[data.draw(speed) for _ in knots],
                 density=data.draw(st.floats(900, 3000)),
                 attenuation=[data.draw(loss) for _ in knots],
+                roughness=data.draw(rough),
             )
         )
         top = z / 10
@@ -128,6 +149,8 @@ def test_what_is_written_reads_back_the_same(
         bottom=bottom,
         attenuation_unit=unit,
         interpolation=interpolation,
+        volume_attenuation=volume,
+        bottom_roughness=data.draw(rough),
     )
     env = EnvFile("title", 75.5, environment, 0.0, 1e5, 10.0, (3.25, 7.5), (0.1, 0.2, 0.7))
     path = tmp_path_factory.getbasetemp() / "round_trip.env"
@@ -147,12 +170,20 @@ def test_what_is_written_reads_back_the_same(
     [
         ("50.0   ! FREQ", "-5 ! FREQ", "line 2: frequency: -5 must be above zero"),
         ("50.0   ! FREQ", "fifty ! FREQ", "line 2: frequency: 'fifty' is not a number"),
-        ("'NVF .'", "'SVF .'", r"line 4: TOPOPT(1:1): 'S': cubic splines are not supported"),
+        ("'NVF .'", "'HVF .'", r"line 4: TOPOPT(1:1): 'H': profiles that vary with range are no"),
         ("'NVF .'", "'NAF .'", r"TOPOPT(2:2): 'A': half-spaces above the water are not supported"),
         ("'NVF .'", "'NVX .'", "TOPOPT(3:3), attenuation unit: 'X' is unknown; use one of 'N'"),
-        ("'NVF .'", "'NVFT.'", "TOPOPT(4:4): 'T': Thorp volume losses are not supported"),
+        ("'NVF .'", "'NVFB.'", "TOPOPT(4:4): 'B': biological layers are not supported"),
+        ("'NVF .'", "'NVFF.'\n10 35 8.1", "line 5: Francois-Garrison, z_bar: missing; the record"),
+        ("'NVF .'", "'NVFF.'\n10 -5 8.1 0", "line 5: Francois-Garrison, salinity: -5 must be zero"),
         ("'NVF .'", "'NVF .B'", "TOPOPT(6:6): 'B': broadband runs (use -f HZ,HZ) are not supp"),
-        ("500, 0.0, 100.0", "500 0.5 100.0", "line 5: layer 1, SIGMA: 0.5: rough interfaces"),
+        (
+            "500, 0.0, 100.0",
+            "500 -0.5 100.0",
+            "line 5: layer 1, SIGMA: -0.5 m must be zero or more",
+        ),
+        ("'A' 0.0", "'A' -1", "line 12: bottom, SIGMA: -1 m must be zero or more"),
+        ("'A' 0.0", "'A' rough", "line 12: bottom, SIGMA: 'rough' is not a number"),
         ("500, 0.0, 100.0", "500, , 100.0", "line 5: layer 1, NMESH: nothing between two commas"),
         ("40.0 1.5D3 0.0", "40.0 1.5D3 300", "line 7: layer 1, cS: 300: elastic media are not"),
         ("40.0 1.5D3 0.0", "40.0 0.0 0.0", "line 7: layer 1, cP: 0 must be above zero"),

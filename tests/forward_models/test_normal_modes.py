@@ -12,9 +12,11 @@ from scipy.linalg import eigh_tridiagonal
 
 from forward_models import (
     Environment,
+    FrancoisGarrison,
     HalfSpace,
     Layer,
     ModelInputError,
+    Thorp,
     array_pressure,
     pressure,
     solve_modes,
@@ -94,6 +96,40 @@ def test_group_speed_is_the_derivative_of_the_wavenumber() -> None:
     slope = 2 * math.pi * 2 * h / (above - below)
     speed = solve_modes(guide, [200.0]).group_speed[0, 0]
     torch.testing.assert_close(speed, slope, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("volume", [Thorp(), FrancoisGarrison(10.0, 35.0, 8.0, 50.0)])
+def test_volume_attenuation_adds_to_that_of_every_medium(volume: Thorp | FrancoisGarrison) -> None:
+    def guide(added: float, **options: Thorp | FrancoisGarrison) -> Environment:
+        return Environment.from_layers(
+            [
+                Layer([0, 100], [1500, 1490], 1000.0, added),
+                Layer([100, 108], [1600, 1600], 1500.0, 0.1 + added),
+            ],
+            HalfSpace(1700.0, 1900.0, 0.2 + added),
+            attenuation_unit="M",
+            **options,
+        )
+
+    for f in (100.0, 3000.0):
+        added = float(volume.absorption(f))  # dB/m
+        explicit = solve_modes(guide(added), [f]).wavenumber
+        torch.testing.assert_close(
+            solve_modes(guide(0.0, volume_attenuation=volume), [f]).wavenumber,
+            explicit,
+            rtol=1e-13,
+            atol=0,
+        )
+
+
+def test_absorption_in_a_duct_is_the_papers_over_the_path_of_the_ray() -> None:
+    duct = Environment.from_layers(
+        [Layer([0, 100], [1500, 1500])], bottom="rigid", volume_attenuation=Thorp()
+    )
+    k = solve_modes(duct, [5000.0]).wavenumber[0, 0, :20].numpy()
+    db_per_km = 3.3e-3 + 0.11 * 25 / 26 + 44 * 25 / 4125 + 3e-4 * 25
+    cosine = k.real / (2 * math.pi * 5000 / 1500)
+    np.testing.assert_allclose(8685.8896 * k.imag, db_per_km / cosine, rtol=1e-6)
 
 
 def test_batch_of_unlike_environments_equals_one_by_one() -> None:

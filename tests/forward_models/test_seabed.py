@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from forward_models.errors import ModelInputError
-from forward_models.seabed import UNIT_NAMES, attenuation_from_nepers, attenuation_to_nepers
+from forward_models.seabed import (
+    UNIT_NAMES,
+    attenuation_from_nepers,
+    attenuation_to_nepers,
+    sediment_of_grain_size,
+)
 
 NEPER = 8.685889638065037  # dB
 
@@ -78,3 +84,61 @@ def test_arguments_broadcast() -> None:
 def test_an_unknown_unit_is_named() -> None:
     with pytest.raises(ModelInputError, match="attenuation_unit: 'X' is unknown; use one of N, M"):
         attenuation_to_nepers(0.1, "X", 1500.0, 100.0)
+
+
+# Hamilton & Bachman (1982), tables I and II, continental terrace: mean grain size (phi), density
+# (g/cm3) and speed ratio of the sediment classes, fine sand to silty clay.
+CLASS_MEANS = [
+    (2.61, 1.962, 1.152),
+    (3.34, 1.878, 1.120),
+    (4.24, 1.783, 1.086),
+    (4.88, 1.769, 1.076),
+    (5.40, 1.740, 1.057),
+    (5.82, 1.575, 1.036),
+    (7.13, 1.484, 1.006),
+    (8.80, 1.480, 0.990),
+]
+
+
+def test_grain_size_gives_the_measured_class_means() -> None:
+    found = [sediment_of_grain_size(phi) for phi, _, _ in CLASS_MEANS]
+    density = np.array([s.density for s in found]) / 1000
+    ratio = np.array([s.speed_ratio for s in found])
+    # within one standard error of the regressions, and within a third of it on average
+    off_density = density - [rho for _, rho, _ in CLASS_MEANS]
+    off_ratio = ratio - [r for _, _, r in CLASS_MEANS]
+    assert abs(off_density).max() < 0.11
+    assert abs(off_ratio).max() < 29 / 1528 / 2
+    assert abs(off_density.mean()) < 0.02
+    assert abs(off_ratio.mean()) < 0.003
+
+
+# APL-UW TR 9407 (1994), table 2: grain size, speed ratio and loss tangent, for which the report
+# takes Hamilton's attenuation at 1528 m/s: delta = k_p c ln 10 / 40 pi, c in m/ms.
+@pytest.mark.parametrize(
+    ("phi", "ratio", "loss"),
+    [
+        (1.5, 1.1782, 0.01624),
+        (2.5, 1.1073, 0.01602),
+        (3.5, 1.0568, 0.01875),
+        (4.0, 1.0364, 0.02019),
+        (4.5, 1.0179, 0.02158),
+        (5.0, 0.9999, 0.01261),
+        (6.0, 0.9873, 0.00386),
+        (7.0, 0.9849, 0.00242),
+        (8.0, 0.9824, 0.00163),
+        (9.0, 0.9800, 0.00148),
+    ],
+)
+def test_attenuation_of_a_grain_size_is_the_tabulated_loss(
+    phi: float, ratio: float, loss: float
+) -> None:
+    c = 1.528 * ratio
+    delta = sediment_of_grain_size(phi).attenuation * c * math.log(10) / (40 * math.pi)
+    assert delta == pytest.approx(loss, abs=6e-6)
+
+
+@pytest.mark.parametrize("phi", [0.9, 9.1, math.nan])
+def test_a_grain_size_outside_the_data_is_refused(phi: float) -> None:
+    with pytest.raises(ModelInputError, match=r"mean_grain_size: .* must lie between 1 and 9"):
+        sediment_of_grain_size(phi)
