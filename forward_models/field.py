@@ -4,7 +4,7 @@
 
 (Jensen et al., *Computational Ocean Acoustics*, eq. 5.13, normalised to 1 at 1 m), with exp(-iωt).
 It is the discrete part of the field: modes above the half-space speed or ``c_high`` are left out,
-which shows at ranges below a few water depths.
+which shows at ranges below a few water depths. Leaky modes add much of that.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from forward_models.normal_modes.batch import (
     as_tensor,
     in_parallel,
     make_problem,
+    require_fluid,
 )
 from forward_models.normal_modes.chunk import Attenuation, ModeList, solve_chunk
 from forward_models.normal_modes.gradients import Cotangents, require_exact
@@ -44,6 +45,7 @@ def pressure(
     range_m: Numbers,
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    leaky: bool = False,
 ) -> Tensor:
     """Complex pressure on a grid, normalised to 1 at 1 m: (B, F, S, R, K).
 
@@ -53,12 +55,12 @@ def pressure(
         source_depth: (S,) m, in the water.
         receiver_depth: (R,) m, in any medium.
         range_m: (K,) m, above zero.
-        c_high, attenuation: as for :func:`forward_models.solve_modes`.
+        c_high, attenuation, leaky: as for :func:`forward_models.solve_modes`.
 
     Raises:
         ModelInputError: a source outside the water, a range that is not positive, a bad medium.
     """
-    problem = make_problem(environment, frequency, c_high)
+    problem = make_problem(environment, frequency, c_high, leaky=leaky)
     source, receiver, ranges = (
         torch.atleast_1d(as_tensor(v)) for v in (source_depth, receiver_depth, range_m)
     )
@@ -90,6 +92,7 @@ def array_pressure(
     range_m: Numbers,
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    leaky: bool = False,
 ) -> Tensor:
     """Complex pressure at the elements of an array, each with its own depth and range: (B, F, R).
 
@@ -102,12 +105,12 @@ def array_pressure(
         source_depth: (B,) m.
         receiver_depth: (B, R) m.
         range_m: (B, R) m.
-        c_high, attenuation: as for :func:`forward_models.solve_modes`.
+        c_high, attenuation, leaky: as for :func:`forward_models.solve_modes`.
 
     Raises:
         ModelInputError: a source outside the water, a range that is not positive, a bad medium.
     """
-    problem = make_problem(environment, frequency, c_high)
+    problem = make_problem(environment, frequency, c_high, leaky=leaky)
     batch = len(problem)
     source = as_tensor(source_depth).expand(batch)
     receiver = as_tensor(receiver_depth)
@@ -148,6 +151,7 @@ def _pairs(
         "between the surface and the seabed",
     )
     _require(at[:, np.unique(receiver)], lambda z: z >= 0, "receiver_depth", "zero or more")
+    require_fluid(environment, at[:, np.unique(receiver)], "receiver_depth")
     _require(
         distance.detach(), lambda r: (r > 0) & torch.isfinite(r), "range", "finite and above zero"
     )

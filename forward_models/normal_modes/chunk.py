@@ -9,14 +9,10 @@ import numpy as np
 
 from forward_models.errors import ModelInputError
 from forward_models.normal_modes.batch import Problem
-from forward_models.normal_modes.complex_modes import complex_modes
-from forward_models.normal_modes.items import Lanes, drift_of, lossless_of, mode_functions_of
-from forward_models.normal_modes.real_modes import (
-    choose_nodes,
-    count_modes,
-    neighbour_distance,
-    real_modes,
-)
+from forward_models.normal_modes.items import Lanes, drift_of, mode_functions_of
+from forward_models.normal_modes.open_modes import open_modes
+from forward_models.normal_modes.real_modes import count_modes
+from forward_models.normal_modes.trapped_modes import trapped_modes
 from forward_models.normal_modes.wronskian import ALONG_FREQUENCY
 
 Attenuation = Literal["exact", "perturbative"]
@@ -50,7 +46,8 @@ def solve_chunk(
     """Modes of the environments ``rows`` at all frequencies; ``depth`` is (rows, D) m.
 
     Raises:
-        ModelInputError: ``attenuation`` is neither ``"exact"`` nor ``"perturbative"``.
+        ModelInputError: ``attenuation`` is neither ``"exact"`` nor ``"perturbative"``, or is the
+            latter where modes may leak.
     """
     if attenuation not in ("exact", "perturbative"):
         raise ModelInputError(
@@ -58,27 +55,25 @@ def solve_chunk(
         )
     items = problem.items(rows)
     exact = attenuation == "exact"
+    if not exact and items.open.any():
+        raise ModelInputError(
+            "attenuation: 'perturbative' has no leaky modes and no elastic half-space, whose modes "
+            "have no real problem; use 'exact'"
+        )
     # Membership is one rule for both: the modes of the real problem of first-order loss.
-    counts = count_modes(items.perturbed())
+    counts = np.where(items.open, 0, count_modes(items.perturbed()))
     if not exact:
         items = items.perturbed()
-    lanes, real_x = real_modes(items, counts)
-    lanes = choose_nodes(items, lanes, real_x)
-    order = np.lexsort((-real_x, lanes.node, lanes.item))
-    lanes, x = lanes[order], real_x[order] + 0j
+    lanes, x, lossy_x = trapped_modes(items, counts, exact=exact)
+    if items.open.any():
+        found, at = open_modes(items)
+        lanes = Lanes(np.append(lanes.item, found.item), np.append(lanes.node, found.node))
+        x = lossy_x = np.append(x, at)
+        order = np.lexsort((-x.real, lanes.node, lanes.item))
+        lanes, x, lossy_x = lanes[order], x[order], x[order]
+        counts = np.bincount(lanes.item, minlength=len(items))
     loss = np.full(x.size, 1.0 if exact else 0.0)
-    value, slope, change = lossless_of(items, lanes, x.real)
-    # Where two roots all but coincide the phase knew them better.
-    polish = -value / slope
-    x += np.where(np.abs(polish) < 0.1 * neighbour_distance(lanes, x.real), polish, 0.0)
-    drift = -1j * change / slope
-    if exact:
-        lossy = items.lossy()[lanes.item]
-        solved, x[lossy] = complex_modes(items, lanes[lossy], x[lossy], drift[lossy])
-        lanes.node[lossy] = solved.node
-        k = np.sqrt(x)
-    else:
-        k = np.sqrt(x + drift)
+    k = np.sqrt(lossy_x)
     phi = mode_functions_of(items, lanes, x, loss, np.repeat(depth, problem.omega.size, axis=0))
     order = np.lexsort((-k.real, lanes.item))
     group_speed = None

@@ -16,6 +16,7 @@ from forward_models.normal_modes.batch import (
     as_tensor,
     in_parallel,
     make_problem,
+    require_fluid,
 )
 from forward_models.normal_modes.chunk import Attenuation, ModeList, solve_chunk
 from forward_models.normal_modes.gradients import Cotangents, require_exact
@@ -49,12 +50,33 @@ def solve_modes(
     depth: Numbers = (),
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    leaky: bool = False,
 ) -> Modes:
-    """Trapped modes of every environment at every frequency: all of them, by an oscillation count.
+    """Modes of every environment at every frequency: all of them, by a count.
 
     The depth equation is Jensen, Kuperman, Porter & Schmidt, *Computational Ocean Acoustics*
-    (2011), eq. 5.3. A mode belongs to the set when its phase speed in the real problem of the
+    (2011), eq. 5.3. Over a fluid half-space these are the trapped modes, counted by their
+    oscillations: a mode belongs to the set when its phase speed in the real problem of the
     perturbative treatment is below ``c_high`` and below the sound speed of the half-space.
+
+    Leaky modes, and all modes over an elastic half-space, are counted by the argument principle.
+    Waves in the half-space of wavenumber q (compressional, shear) go as exp(-γz) with KRAKENC's
+    branch, conjugated for exp(-iωt):
+
+        γ = √(k² - q²) where Re k² ≥ Re q²: the wave decays downwards,
+        γ = -i √(q² - k²) elsewhere: it travels downwards, and grows where k is complex.
+
+    On it a mode belongs to the set when
+
+        Re k² > (ω/c_high)² and 0 ≤ Im k² < Re k²,
+
+    the last leaving out what decays by more than 22 dB in a horizontal wavelength; and unless
+    ``leaky``, Re k² > Re q² of the compressional wave, so that shear alone may leak. The set jumps
+    where a root passes Re k² = Re q². Slower than 0.99 of the slowest sound speed there is but the
+    interface wave of an elastic half-space (Scholte wave), which belongs to the set.
+
+    ∫φ²/ρ dz then stands for -∂W/∂k² of unit mode functions: the integral over the fluid, and over
+    the half-space ∂(ψ/φ)/∂k², ψ = ρ⁻¹ dφ/dz, which is the integral there where a fluid's converges.
 
     Args:
         environment: B environments.
@@ -62,10 +84,12 @@ def solve_modes(
         depth: (D,) or (B, D) m where the mode functions are wanted.
         c_high: largest phase speed, m/s; None sets no limit but the half-space.
         attenuation: ``"exact"`` solves for complex modes; ``"perturbative"`` takes real modes with
-            first-order loss, as KRAKEN does, and is wrong by factors in slow lossy sediments.
+            first-order loss, as KRAKEN does, and is wrong by factors in slow lossy sediments; it
+            has neither leaky modes nor elastic half-spaces.
+        leaky: whether modes may leak compressional waves into the half-space; needs ``c_high``.
 
     Raises:
-        ModelInputError: values that no medium can have, named.
+        ModelInputError: values that no medium can have, named; a depth in an elastic half-space.
 
     Example (Pekeris guide at 20 Hz, one mode):
 
@@ -75,8 +99,9 @@ def solve_modes(
         >>> int(modes.n_modes), round(float(modes.wavenumber[0, 0, 0].real), 6)
         (1, 0.080516)
     """
-    problem = make_problem(environment, frequency, c_high)
+    problem = make_problem(environment, frequency, c_high, leaky=leaky)
     depths = as_tensor(depth)
+    require_fluid(environment, depths, "depth")
     k, phi, speed, counts = _Solution.apply(
         problem, attenuation, depths.expand(len(problem), depths.shape[-1]), *problem.media
     )
