@@ -25,6 +25,10 @@ Bottom = Literal["half_space", "rigid", "vacuum"]
 Top = Literal["vacuum", "rigid"]
 Interpolation = Literal["c_linear", "n2_linear"]
 
+# A shear speed above this share of the sound speed would make the bulk modulus
+# ρ (c² - 4/3 c_s²) negative.
+SHEAR_LIMIT = math.sqrt(0.75)
+
 _PER_SEGMENT = (
     "thickness",
     "sound_speed_top",
@@ -35,9 +39,6 @@ _PER_SEGMENT = (
 )
 _HALF_SPACE = ("half_space_sound_speed", "half_space_density", "half_space_attenuation")
 _SHEAR = ("half_space_shear_speed", "half_space_shear_attenuation")
-# A shear speed above this share of the sound speed would make the bulk modulus
-# rho (c_p^2 - 4/3 c_s^2) negative.
-_SHEAR_LIMIT = math.sqrt(0.75)
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Environment:
         for index in torch.nonzero(~(self.bottom_depth > 0)).flatten().tolist():
             found.setdefault(index, "thickness: all zero; give at least one layer")
         if self.half_space_sound_speed is not None and self.half_space_shear_speed is not None:
-            limit = _SHEAR_LIMIT * self.half_space_sound_speed
+            limit = SHEAR_LIMIT * self.half_space_sound_speed
             bad = self.half_space_shear_speed >= limit
             for index in torch.nonzero(bad).flatten().tolist():
                 found.setdefault(

@@ -31,6 +31,7 @@ def modes_of_file(
     depth: Sequence[float] = (),
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    leaky: bool = False,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Normal modes of an ``.env`` file: the contents of ``modes.nc``.
@@ -42,6 +43,7 @@ def modes_of_file(
             depths, and 101 depths from the surface to the bottom where it has none.
         c_high: m/s; None takes the file's.
         attenuation: ``"exact"`` or ``"perturbative"``.
+        leaky: with the modes that leak into the half-space, up to ``c_high``.
         progress: called with frequencies done, frequencies in all, and what is being done.
 
     Returns:
@@ -63,6 +65,7 @@ def modes_of_file(
             depth=depths,
             c_high=c_high or env.c_high,
             attenuation=attenuation,
+            leaky=leaky,
         )
         parts.append(
             xr.Dataset(
@@ -101,6 +104,7 @@ def field_of_file(
     range_km: Sequence[float] = (),
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    leaky: bool = False,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Pressure and propagation loss of an ``.env`` file: the contents of ``field.nc``.
@@ -126,7 +130,7 @@ def field_of_file(
     )
     ranges = 1000.0 * _first("range-km", range_km, flp.range_km, (), path)
     limit = c_high or env.c_high
-    _refuse_fewer_modes(env, flp, flp_path, frequencies, limit)
+    _refuse_fewer_modes(env, flp, flp_path, frequencies, limit, leaky=leaky)
     parts = []
     for rows in _chunks(frequencies.size, progress, "field"):
         parts.append(
@@ -138,6 +142,7 @@ def field_of_file(
                 range_m=ranges,
                 c_high=limit,
                 attenuation=attenuation,
+                leaky=leaky,
             )[0]
         )
     p = torch.cat(parts)
@@ -238,10 +243,12 @@ def _refuse_fewer_modes(
     flp_path: Path,
     frequencies: np.ndarray[Any, np.dtype[np.float64]],
     c_high: float,
+    *,
+    leaky: bool,
 ) -> None:
     if flp.mode_limit >= _ALL_MODES:
         return
-    most = int(solve_modes(env.environment, frequencies, c_high=c_high).n_modes.max())
+    most = int(solve_modes(env.environment, frequencies, c_high=c_high, leaky=leaky).n_modes.max())
     if flp.mode_limit < most:
         raise InputError(
             f"{flp_path.name}: Mlimit: {flp.mode_limit}: there are {most} modes, and leaving out "

@@ -165,8 +165,8 @@ def require_fluid(environment: Environment, depth: Tensor, name: str) -> None:
     shear = environment.half_space_shear_speed
     if shear is None or depth.numel() == 0:
         return
-    bottom = environment.bottom_depth.detach()[:, None]
-    bad = (depth.detach() > bottom + _ON_THE_BOTTOM) & (shear.detach() > 0)[:, None]
+    depth, bottom = depth.detach(), environment.bottom_depth.detach()[:, None]
+    bad = (depth > bottom + _ON_THE_BOTTOM) & (shear.detach() > 0)[:, None]
     for row, column in torch.nonzero(bad).tolist()[:1]:
         value = float(depth.expand(bad.shape)[row, column])
         raise ModelInputError(

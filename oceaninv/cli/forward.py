@@ -34,6 +34,10 @@ Loss = Annotated[
         "--attenuation", help="Complex modes, or real ones with first-order loss as in KRAKEN."
     ),
 ]
+Leaky = Annotated[
+    bool,
+    typer.Option("--leaky", help="With the modes that leak into the half-space, up to c-high."),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -56,6 +60,7 @@ def modes(
     ] = None,
     c_high: CHigh = None,
     attenuation: Loss = Attenuation.exact,
+    leaky: Leaky = False,
 ) -> None:
     """Normal modes of an Acoustics Toolbox file.
 
@@ -71,6 +76,7 @@ def modes(
             depth=depths,
             c_high=c_high,
             attenuation=attenuation.value,
+            leaky=leaky,
             progress=progress,
         )
     with whole_file(output) as temporary:
@@ -100,6 +106,7 @@ def field(
     ] = None,
     c_high: CHigh = None,
     attenuation: Loss = Attenuation.exact,
+    leaky: Leaky = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="F.png", help="Figure of the propagation loss.")
     ] = None,
@@ -120,7 +127,12 @@ def field(
 
     with progress_bar() as progress:
         dataset = field_of_file(
-            file, **given, c_high=c_high, attenuation=attenuation.value, progress=progress
+            file,
+            **given,
+            c_high=c_high,
+            attenuation=attenuation.value,
+            leaky=leaky,
+            progress=progress,
         )
     with whole_file(output) as temporary:
         dataset.to_netcdf(temporary, engine="netcdf4")
