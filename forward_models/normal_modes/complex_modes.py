@@ -78,7 +78,7 @@ def complex_modes(
             x[lane] = _deflated(items, lanes, x, lane, start[lane], drift[lane], spacing[lane])
     moved = np.flatnonzero(np.abs(drift) > _SHIFT_LIMIT * spacing)
     node = lanes.node.copy()
-    node[moved] = sheltered(items, lanes[moved], x[moved])
+    node[moved] = _sheltered(items, lanes[moved], x[moved])
     moved = np.flatnonzero(node != lanes.node)
     lanes = Lanes(lanes.item, node)
     x[moved], _ = newton(items, lanes[moved], x[moved], one[moved], _EXACT * spacing[moved])
@@ -106,16 +106,6 @@ def newton(
         if active.size == 0:
             break
     return x, converged
-
-
-def sheltered(items: Items, lanes: Lanes, x: np.ndarray) -> np.ndarray:
-    """(lane,) match nodes where the modes are strong.
-
-    A mode of a lossy layer decays in the water, though it oscillates there, and its shape would be
-    lost at the axis of the duct. The node moves to the step of least decay where that is more than
-    a few nepers away.
-    """
-    return _least_decay(x, lanes.item, lanes.node, items.steps, items.first, _FAR)
 
 
 def _march(
@@ -241,6 +231,16 @@ def _duplicates(lanes: Lanes, x: np.ndarray, start: np.ndarray, spacing: np.ndar
         near &= lanes.item[a] == lanes.item[b]
         marked[a[near]] = marked[b[near]] = True
     return marked
+
+
+def _sheltered(items: Items, lanes: Lanes, x: np.ndarray) -> np.ndarray:
+    """(lane,) match nodes where the modes are strong.
+
+    A mode of a lossy layer decays in the water, though it oscillates there, and its shape would be
+    lost at the axis of the duct. The node moves to the step of least decay where that is more than
+    a few nepers away.
+    """
+    return _least_decay(x, lanes.item, lanes.node, items.steps, items.first, _FAR)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -1,31 +1,35 @@
 """How many modes a part of the complex plane holds: the argument principle.
 
 W is analytic in x on each sheet of the half-space's vertical wavenumbers, without poles, so that
-the number of its zeros in a region is the number of turns that W makes along the border,
+over the border of a region
 
-    N = (1/2π) ∮ d arg W
+    Σ xᵖ = (1/2πi) ∮ xᵖ d log W,  p = 0, 1, 2, 3,
 
-(Jensen et al., sec. 5.7.1 for W). The turns are added up piece by piece; a piece is halved until
-W'/W at both its ends foretells what arg W did.
+sums the powers of its zeros (Jensen et al., sec. 5.7.1 for W); p = 0 counts them, and exactly so.
+The border is cut into pieces, halved until W'/W at both ends foretells what arg W did between.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from forward_models.normal_modes.items import Items, Lanes, whole_wronskian_of
+from forward_models.normal_modes.items import Items, Lanes, log_wronskian_of
 
 # A piece is short enough when log W changes by less than this along it by either end's W'/W, and
 # when both together miss the change of arg W by less than the other number.
 _LONGEST, _MISS = 1.2, 0.3
 _HALVINGS = 60
-_POINTS = 8  # to begin with, on each side of the border, and two for each mode expected
+_POINTS = 8  # to begin with, on each side of the border, and two for each zero expected
+_POWERS = 4
+_GAUSS, _WEIGHTS = np.polynomial.legendre.leggauss(3)
 
 
-def count_zeros(items: Items, expected: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """(items,) zeros of W with x_min < Re x < x_max and -below < Im x < Re x.
+def zeros_within(items: Items, expected: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """(items, 4) sums of ((x - m) / h)ᵖ, p = 0 … 3, over the zeros x of W within a region.
 
-    ``expected`` (items,) is a guess of the number; it only sets how many points are tried at first.
+    The region is x_min < Re x < x_max and -below < Im x < Re x; m is the middle of its real part
+    and h half of it. The first column is whole; the others are good to some hundredths.
+    ``expected`` (items,) guesses the number of zeros; it only sets how many points are tried first.
     """
     item, start, stop = _border(items, expected, below)
     value, slope = _on_axis(items, item, start)
@@ -34,25 +38,55 @@ def count_zeros(items: Items, expected: np.ndarray, below: np.ndarray) -> np.nda
     after = np.arange(1, item.size + 1)
     after[np.append(first[1:], item.size)[: first.size] - 1] = first
     value_stop, slope_stop = value[after], slope[after]
-    turns = np.zeros(len(items))
+    sums = np.zeros((len(items), _POWERS), np.complex128)
     for _ in range(_HALVINGS):
         if item.size == 0:
             break
         step = stop - start
-        with np.errstate(divide="ignore", invalid="ignore"):
-            turned = np.angle(value_stop / value)
-            ahead, behind = slope / value * step, slope_stop / value_stop * step
+        change = value_stop - value
+        change.imag -= 2.0 * np.pi * np.rint(change.imag / (2.0 * np.pi))
+        ahead, behind = slope * step, slope_stop * step
         good = (np.abs(ahead) < _LONGEST) & (np.abs(behind) < _LONGEST)
-        good &= np.abs(0.5 * (ahead + behind).imag - turned) < _MISS
-        np.add.at(turns, item[good], turned[good])
+        good &= np.abs((0.5 * (ahead + behind) - change).imag) < _MISS
+        done = item[good]
+        middle = 0.5 * (items.x_min + items.x_max)[done]
+        half = 0.5 * (items.x_max - items.x_min)[done]
+        parts = _integrals(
+            (start[good] - middle) / half,
+            (stop[good] - middle) / half,
+            change[good],
+            ahead[good],
+            behind[good],
+        )
+        np.add.at(sums, done, parts)
         b = ~good
-        middle = 0.5 * (start + stop)[b]
-        value_middle, slope_middle = _on_axis(items, item[b], middle)
+        half_way = 0.5 * (start + stop)[b]
+        value_middle, slope_middle = _on_axis(items, item[b], half_way)
         item = np.repeat(item[b], 2)
-        start, stop = _pairs(start[b], middle), _pairs(middle, stop[b])
+        start, stop = _pairs(start[b], half_way), _pairs(half_way, stop[b])
         value, value_stop = _pairs(value[b], value_middle), _pairs(value_middle, value_stop[b])
         slope, slope_stop = _pairs(slope[b], slope_middle), _pairs(slope_middle, slope_stop[b])
-    return np.rint(turns / (2.0 * np.pi)).astype(np.int64)
+    sums /= 2j * np.pi
+    sums[:, 0] = np.rint(sums[:, 0].real)
+    return sums
+
+
+def _integrals(
+    start: np.ndarray,
+    stop: np.ndarray,
+    change: np.ndarray,
+    ahead: np.ndarray,
+    behind: np.ndarray,
+) -> np.ndarray:
+    """(piece, 4) of ∫ xᵖ d log W, log W by the cubic through its values and slopes at both ends."""
+    parts = np.zeros((start.size, _POWERS), np.complex128)
+    for node, weight in zip(_GAUSS, _WEIGHTS, strict=True):
+        t = 0.5 + 0.5 * node
+        rate = 6.0 * t * (1.0 - t) * change
+        rate += (1.0 - t) * (1.0 - 3.0 * t) * ahead + t * (3.0 * t - 2.0) * behind
+        x = start + t * (stop - start)
+        parts += 0.5 * weight * rate[:, None] * x[:, None] ** np.arange(_POWERS)
+    return parts
 
 
 def _border(
@@ -78,7 +112,7 @@ def _border(
 
 
 def _on_axis(items: Items, item: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return whole_wronskian_of(items, Lanes(item, items.axis[item]), x)
+    return log_wronskian_of(items, Lanes(item, items.axis[item]), x)
 
 
 def _pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -137,9 +137,10 @@ def wronskian_of(
     return _wronskian(items, lanes, x, loss, direction)[:2]
 
 
-def whole_wronskian_of(items: Items, lanes: Lanes, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(W, ∂W/∂x) up to a positive factor, of shots over the whole stack: analytic in x."""
-    return _wronskian(items, lanes, x, np.ones(x.size), ALONG_X, whole=True)[:2]
+def log_wronskian_of(items: Items, lanes: Lanes, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(log W, ∂W/∂x / W) of shots over the whole stack, W analytic in x."""
+    value, slope, scale = _wronskian(items, lanes, x, np.ones(x.size), ALONG_X, whole=True)
+    return np.log(value) + scale, slope / value
 
 
 def drift_of(

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forward_models.normal_modes.complex_modes import newton, sheltered
-from forward_models.normal_modes.contour import count_zeros
+from forward_models.normal_modes.complex_modes import newton
+from forward_models.normal_modes.contour import zeros_within
 from forward_models.normal_modes.interface_waves import interface_waves
 from forward_models.normal_modes.items import Items, Lanes, wronskian_of
 from forward_models.normal_modes.real_modes import count_modes, neighbour_distance
@@ -37,8 +37,9 @@ _BEYOND = 1.02
 # In shares of the mean distance of roots: two nearer than this are one; the last move of Newton's
 # method, whose error is about its square.
 _SAME, _EXACT = 1e-6, 3e-6
-_ROUNDS = 4  # of ever denser starts
+_ROUNDS = 4  # of starts, first from sums of roots, then from ever denser grids
 _NEWTON_LIMIT = 40
+_STRONGER = 0.01  # share of ∂W/∂x from which on a mode is better matched at the bottom
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def open_modes(items: Items) -> tuple[Lanes, np.ndarray]:
     expected = np.bincount(strip[order], minlength=len(strips.sheet))
     on, x = _roots(strips, Lanes(strip[order], node[order]), start[order])
     on, x = _completed(strips, on, x, expected)
+    on, x = _at_best_nodes(strips, on, x)
     return (
         Lanes(
             np.append(strips.item[on.item], wave.item[beyond]),
@@ -152,70 +154,125 @@ def _completed(
     strips: _Strips, on: Lanes, x: np.ndarray, expected: np.ndarray
 ) -> tuple[Lanes, np.ndarray]:
     """(lanes, x) with the roots that the count of a strip shows to be missing."""
-    total = count_zeros(strips.sheet, expected, 0.5 * strips.spacing)
-    found = np.bincount(on.item, minlength=total.size)
-    strip, node, roots = [on.item], [on.node], [x]
-    for s in np.flatnonzero(found < total).tolist():
-        more, more_x = _search(strips, s, x[on.item == s], int(total[s]))
-        strip.append(more.item)
-        node.append(more.node)
-        roots.append(more_x)
-        if found[s] + more_x.size < total[s]:
-            warnings.warn(
-                f"normal modes: {total[s] - found[s] - more_x.size} of {total[s]} leaky modes with "
-                f"k² between {strips.sheet.x_min[s]:g} and {strips.sheet.x_max[s]:g} not found",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-    return Lanes(np.concatenate(strip), np.concatenate(node)), np.concatenate(roots)
-
-
-def _search(strips: _Strips, strip: int, known: np.ndarray, total: int) -> tuple[Lanes, np.ndarray]:
-    """(lanes, x) of the roots of a strip beside the known ones."""
-    sheet, spacing = strips.sheet, strips.spacing[strip]
-    low, high = sheet.x_min[strip], sheet.x_max[strip]
-    bottom = sheet.first[strip + 1] - sheet.first[strip]
-    roots, nodes = known, np.empty(0, np.int64)
+    sheet = strips.sheet
+    sums = zeros_within(sheet, expected, 0.5 * strips.spacing)
+    total = sums[:, 0].real.astype(np.int64)
     for turn in range(_ROUNDS):
-        along = (np.arange(2 ** (turn + 1) * total) + 0.5) / (2 ** (turn + 1) * total)
-        up = np.array([0.05, 0.3, 1.0, 3.0])[:, None] * spacing
-        grid = (high - (high - low) * along**2 + 1j * np.minimum(up, 0.9 * high)).ravel()
-        for node in (sheet.axis[strip], bottom):
-            lanes = Lanes(np.full(grid.size, strip), np.full(grid.size, node))
-            at, good = _deflated_newton(sheet, lanes, grid, roots, _EXACT * spacing)
-            for new in at[good & _member(sheet, lanes.item, at)]:
-                if np.abs(new - roots).min(initial=np.inf) > _SAME * spacing:
-                    roots, nodes = np.append(roots, new), np.append(nodes, node)
-            if roots.size >= total:
-                break
-        if roots.size >= total:
-            break
-    x = roots[known.size :]
-    lanes = Lanes(np.full(x.size, strip), nodes)
-    in_stack = lanes.node < bottom
-    lanes.node[in_stack] = sheltered(sheet, lanes[in_stack], x[in_stack])
-    order = np.lexsort((-x.real, lanes.node))
+        missing = total - np.bincount(on.item, minlength=total.size)
+        if not (missing > 0).any():
+            return on, x
+        starts = []
+        for s in np.flatnonzero(missing > 0).tolist():
+            if missing[s] < sums.shape[1]:
+                starts.append((s, _from_sums(sheet, s, sums[s], x[on.item == s])))
+            if turn > 0:
+                starts.append((s, _grid(strips, s, int(total[s]) * 2 ** (turn - 1))))
+        strip = np.repeat([s for s, _ in starts], [at.size for _, at in starts]).astype(np.int64)
+        start = np.concatenate([np.empty(0, np.complex128), *(at for _, at in starts)])
+        for node in (sheet.axis[strip], np.diff(sheet.first)[strip]):
+            on, x = _with_more(strips, on, x, Lanes(strip, node), start)
+    missing = total - np.bincount(on.item, minlength=total.size)
+    for s in np.flatnonzero(missing > 0).tolist():
+        warnings.warn(
+            f"normal modes: {missing[s]} of {total[s]} leaky modes with Re k² between "
+            f"{sheet.x_min[s]:g} and {sheet.x_max[s]:g} rad²/m² were not found",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return on, x
+
+
+def _from_sums(sheet: Items, strip: int, sums: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The missing roots of a strip from the sums of powers of all of them (Newton's identities)."""
+    middle = 0.5 * (sheet.x_min[strip] + sheet.x_max[strip])
+    half = 0.5 * (sheet.x_max[strip] - sheet.x_min[strip])
+    u = (known - middle) / half
+    power = sums - np.sum(u[:, None] ** np.arange(sums.size), axis=0)
+    count = round(power[0].real)
+    elementary = [1.0 + 0j]
+    for n in range(1, count + 1):
+        terms = [(-1) ** (i - 1) * elementary[n - i] * power[i] for i in range(1, n + 1)]
+        elementary.append(sum(terms) / n)
+    signs = (-1.0) ** np.arange(count + 1)
+    return middle + half * np.roots(signs * np.array(elementary))
+
+
+def _grid(strips: _Strips, strip: int, number: int) -> np.ndarray:
+    """Starts all over a strip, denser near the real axis."""
+    low, high = strips.sheet.x_min[strip], strips.sheet.x_max[strip]
+    along = high - (high - low) * ((np.arange(number) + 0.5) / number) ** 2
+    levels = 3.0 ** np.arange(0, np.log(high / strips.spacing[strip]) / np.log(3.0))
+    up = 0.3 * strips.spacing[strip] * levels
+    return (along + 1j * np.minimum(up[:, None], 0.9 * along)).ravel()
+
+
+def _with_more(
+    strips: _Strips, on: Lanes, x: np.ndarray, lanes: Lanes, start: np.ndarray
+) -> tuple[Lanes, np.ndarray]:
+    """(lanes, x) with the members that Newton's method reaches from ``start`` beside those."""
+    sheet = strips.sheet
+    order = np.lexsort((-start.real, lanes.node, lanes.item))
+    lanes = lanes[order]
+    at, good = _deflated_newton(strips, lanes, start[order], on, x)
+    good &= _member(sheet, lanes.item, at)
+    lanes, at = lanes[good], at[good]
+    # Of roots that are one, keep those known before, or the first.
+    strip, node = np.append(on.item, lanes.item), np.append(on.node, lanes.node)
+    x, new = np.append(x, at), np.arange(x.size + at.size) >= x.size
+    order = np.lexsort((x.real, strip))
+    apart = np.abs(np.diff(x[order])) > _SAME * strips.spacing[strip[order]][1:]
+    cluster = np.cumsum(np.append(True, apart | (np.diff(strip[order]) != 0)))
+    order = order[np.lexsort((new[order], cluster))]
+    cluster = np.sort(cluster)
+    keep = order[~new[order] | np.append(True, np.diff(cluster) != 0)]
+    return Lanes(strip[keep], node[keep]), x[keep]
+
+
+def _at_best_nodes(strips: _Strips, on: Lanes, x: np.ndarray) -> tuple[Lanes, np.ndarray]:
+    """(lanes, x) with shots that meet where the mode is strong: where it was, or at the bottom.
+
+    ∂W/∂x of unit states is the norm of the mode over its squared amplitude at the node.
+    """
+    sheet = strips.sheet
+    one = np.ones(x.size)
+    lanes = Lanes(on.item, np.diff(sheet.first)[on.item])
+    order = np.lexsort((-x.real, lanes.node, lanes.item))
+    at_bottom, here = np.empty(x.size), np.empty(x.size)
+    at_bottom[order] = np.abs(wronskian_of(sheet, lanes[order], x[order], one)[1])
+    order = np.lexsort((-x.real, on.node, on.item))
+    here[order] = np.abs(wronskian_of(sheet, on[order], x[order], one)[1])
+    lanes = Lanes(on.item, np.where(at_bottom < _STRONGER * here, lanes.node, on.node))
+    order = np.lexsort((-x.real, lanes.node, lanes.item))
     lanes, x = lanes[order], x[order]
-    x, _ = newton(sheet, lanes, x, np.ones(x.size), np.full(x.size, _EXACT * spacing))
+    tolerance = _EXACT * strips.spacing[lanes.item]
+    moved = np.flatnonzero(lanes.node == np.diff(sheet.first)[lanes.item])
+    x[moved], _ = newton(sheet, lanes[moved], x[moved], one[moved], tolerance[moved])
     return lanes, x
 
 
 def _deflated_newton(
-    sheet: Items, lanes: Lanes, x: np.ndarray, roots: np.ndarray, tolerance: float
+    strips: _Strips, lanes: Lanes, x: np.ndarray, on: Lanes, roots: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(x, converged): Newton's method on W / Π (x - roots)."""
+    """(x, converged): Newton's method on W / Π (x - roots of the same strip)."""
     x = x.copy()
+    tolerance = _EXACT * strips.spacing[lanes.item]
     converged = np.zeros(x.size, bool)
     active = np.arange(x.size)
+    order = np.argsort(on.item, kind="stable")
+    counts = np.bincount(on.item, minlength=strips.item.size)
+    table = np.full((strips.item.size, counts.max(initial=0)), 1e30 + 0j)  # far: no pull
+    table[np.arange(table.shape[1]) < counts[:, None]] = roots[order]
     for _ in range(_NEWTON_LIMIT):
-        value, slope = wronskian_of(sheet, lanes[active], x[active], np.ones(active.size))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            pull = np.sum(1.0 / (x[active, None] - roots), axis=1)
-            move = 1.0 / (slope / value - pull)
-        x[active] -= move
-        converged[active] = np.abs(move) < tolerance
-        active = active[~(np.abs(move) < tolerance) & np.isfinite(move)]
-        active = active[np.abs(x[active]) < 10.0 * sheet.x_max[lanes.item[active]]]
         if active.size == 0:
             break
+        value, slope = wronskian_of(strips.sheet, lanes[active], x[active], np.ones(active.size))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            pull = np.sum(1.0 / (x[active, None] - table[lanes.item[active]]), axis=1)
+            move = 1.0 / (slope / value - pull)
+        x[active] -= move
+        converged[active] = np.abs(move) < tolerance[active]
+        going = ~converged[active] & (
+            np.abs(x[active]) < 10.0 * strips.sheet.x_max[lanes.item[active]]
+        )
+        active = active[going]
     return x, converged
