@@ -36,11 +36,18 @@ def interface_waves(items: Items) -> tuple[Lanes, np.ndarray]:
         if not short.any():
             break
         low, high = np.where(short, high, low), np.where(short, 2.0 * high, high)
+    start = 0.5 * (low + high)
     for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        value, _ = wronskian_of(sheet, lanes, middle + 0j, lossless)
-        low, high = np.where(value.real < 0, middle, low), np.where(value.real < 0, high, middle)
-    start = 0.5 * (low + high) + 0j
+        value, slope = wronskian_of(sheet, lanes, start + 0j, lossless)
+        below = value.real < 0
+        low, high = np.where(below, start, low), np.where(below, high, start)
+        new = start - value.real / slope.real
+        new = np.where((new > low) & (new < high), new, 0.5 * (low + high))
+        done = np.abs(new - start) < 1e-6 * start
+        start = new
+        if done.all():
+            break
+    start = start + 0j
     drift = drift_of(sheet, lanes, start, lossless, ALONG_LOSS)
     lanes, x = complex_modes(sheet, lanes, start, drift)
     there = (x.real > items.x_min[item[lanes.item]]) & (x.real > sheet.q_shear.real[lanes.item])

@@ -37,7 +37,7 @@ _BEYOND = 1.02
 # In shares of the mean distance of roots: two nearer than this are one; the last move of Newton's
 # method, whose error is about its square.
 _SAME, _EXACT = 1e-6, 3e-6
-_ROUNDS = 4  # of starts, first from sums of roots, then from ever denser grids
+_ROUNDS = 12
 _NEWTON_LIMIT = 40
 _STRONGER = 0.01  # share of ∂W/∂x from which on a mode is better matched at the bottom
 
@@ -153,39 +153,61 @@ def _member(sheet: Items, strip: np.ndarray, x: np.ndarray) -> np.ndarray:
 def _completed(
     strips: _Strips, on: Lanes, x: np.ndarray, expected: np.ndarray
 ) -> tuple[Lanes, np.ndarray]:
-    """(lanes, x) with the roots that the count of a strip shows to be missing."""
-    sheet = strips.sheet
-    sums = zeros_within(sheet, expected, 0.5 * strips.spacing)
-    total = sums[:, 0].real.astype(np.int64)
+    """(lanes, x) with the roots that the count shows to be missing.
+
+    A region of which few are missing tells them by its sums of roots; the others, and those whose
+    roots were not reached from there, are cut in two.
+    """
+    strip = np.arange(strips.item.size)
+    low, high = strips.sheet.x_min, strips.sheet.x_max
     for turn in range(_ROUNDS):
-        missing = total - np.bincount(on.item, minlength=total.size)
-        if not (missing > 0).any():
+        region = strips.sheet.sheets(strip, strips.sheet.kind[strip], low, high)
+        sums = zeros_within(region, expected, 0.5 * strips.spacing[strip])
+        if turn == 0:
+            total = sums[:, 0].real.astype(np.int64)
+        known = [
+            x[(on.item == s) & (x.real > a) & (x.real < b)]
+            for s, a, b in zip(strip, low, high, strict=True)
+        ]
+        missing = sums[:, 0].real.astype(np.int64) - [roots.size for roots in known]
+        few = np.flatnonzero((missing > 0) & (missing < sums.shape[1])).tolist()
+        starts = [_from_sums(region, r, sums[r], known[r]) for r in few]
+        start = np.concatenate([*starts, np.empty(0, np.complex128)])
+        at = np.repeat(strip[few], [found.size for found in starts])
+        for node in (strips.sheet.axis[at], np.diff(strips.sheet.first)[at]) if few else ():
+            on, x = _with_more(strips, on, x, Lanes(at, node), start)
+        lacking = total - np.bincount(on.item, minlength=total.size)
+        again = np.flatnonzero((missing > 0) & (lacking[strip] > 0))
+        if again.size == 0:
             return on, x
-        starts = []
-        for s in np.flatnonzero(missing > 0).tolist():
-            if missing[s] < sums.shape[1]:
-                starts.append((s, _from_sums(sheet, s, sums[s], x[on.item == s])))
-            if turn > 0:
-                starts.append((s, _grid(strips, s, int(total[s]) * 2 ** (turn - 1))))
-        strip = np.repeat([s for s, _ in starts], [at.size for _, at in starts]).astype(np.int64)
-        start = np.concatenate([np.empty(0, np.complex128), *(at for _, at in starts)])
-        for node in (sheet.axis[strip], np.diff(sheet.first)[strip]):
-            on, x = _with_more(strips, on, x, Lanes(strip, node), start)
-    missing = total - np.bincount(on.item, minlength=total.size)
-    for s in np.flatnonzero(missing > 0).tolist():
+        cut = np.array([_cut(known[r].real, low[r], high[r]) for r in again.tolist()])
+        expected = np.repeat([known[r].size // 2 for r in again.tolist()], 2)
+        strip = np.repeat(strip[again], 2)
+        low = np.stack([low[again], cut], axis=1).reshape(-1)
+        high = np.stack([cut, high[again]], axis=1).reshape(-1)
+    for s in np.flatnonzero(lacking > 0).tolist():
         warnings.warn(
-            f"normal modes: {missing[s]} of {total[s]} leaky modes with Re k² between "
-            f"{sheet.x_min[s]:g} and {sheet.x_max[s]:g} rad²/m² were not found",
+            f"normal modes: {lacking[s]} of {total[s]} modes with Re k² between "
+            f"{strips.sheet.x_min[s]:g} and {strips.sheet.x_max[s]:g} rad²/m² were not found",
             RuntimeWarning,
             stacklevel=2,
         )
     return on, x
 
 
-def _from_sums(sheet: Items, strip: int, sums: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The missing roots of a strip from the sums of powers of all of them (Newton's identities)."""
-    middle = 0.5 * (sheet.x_min[strip] + sheet.x_max[strip])
-    half = 0.5 * (sheet.x_max[strip] - sheet.x_min[strip])
+def _cut(known: np.ndarray, low: float, high: float) -> float:
+    """Where to cut a region: between two known roots near its middle."""
+    ends = np.sort(np.concatenate([[low], known, [high]]))
+    middles = 0.5 * (ends[1:] + ends[:-1])
+    # A wide gap near the middle rather than a narrow one in it.
+    worth = np.diff(ends) - 0.5 * np.abs(middles - 0.5 * (low + high))
+    return float(middles[np.argmax(worth)])
+
+
+def _from_sums(sheet: Items, region: int, sums: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The missing roots of a region from sums of powers of all of them (Newton's identities)."""
+    middle = 0.5 * (sheet.x_min[region] + sheet.x_max[region])
+    half = 0.5 * (sheet.x_max[region] - sheet.x_min[region])
     u = (known - middle) / half
     power = sums - np.sum(u[:, None] ** np.arange(sums.size), axis=0)
     count = round(power[0].real)
@@ -195,15 +217,6 @@ def _from_sums(sheet: Items, strip: int, sums: np.ndarray, known: np.ndarray) ->
         elementary.append(sum(terms) / n)
     signs = (-1.0) ** np.arange(count + 1)
     return middle + half * np.roots(signs * np.array(elementary))
-
-
-def _grid(strips: _Strips, strip: int, number: int) -> np.ndarray:
-    """Starts all over a strip, denser near the real axis."""
-    low, high = strips.sheet.x_min[strip], strips.sheet.x_max[strip]
-    along = high - (high - low) * ((np.arange(number) + 0.5) / number) ** 2
-    levels = 3.0 ** np.arange(0, np.log(high / strips.spacing[strip]) / np.log(3.0))
-    up = 0.3 * strips.spacing[strip] * levels
-    return (along + 1j * np.minimum(up[:, None], 0.9 * along)).ravel()
 
 
 def _with_more(
