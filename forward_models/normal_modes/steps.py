@@ -151,6 +151,16 @@ def build_steps(
             x_interface[item],
             rate[item],
         )
+        if kind[item] == ELASTIC:
+            _raise_rates(
+                omega[f],
+                thickness[b],
+                c_top[f, b],
+                c_bottom[f, b],
+                n2,
+                x_interface[item],
+                rate[item],
+            )
         for s in range(n_segments):
             size += _step_count(rate[item, s])
     steps = np.empty((size, N_COLUMNS))
@@ -254,8 +264,7 @@ def _phase_rates(
     """Fills (segment, sample) steps per segment; returns the last segment where a mode oscillates.
 
     Probes between x_min and x_max decay from their turning depths on the way down; the steepest
-    of those that have not died tells how fast anything that matters decays at a depth. One more
-    decays upwards from the bottom, where an interface wave may hang.
+    of those that have not died tells how fast anything that matters decays at a depth.
     """
     decay = np.zeros(_PROBES)
     last_oscillating = -1
@@ -298,16 +307,23 @@ def _phase_rates(
                 rate[s, i] = max(rate[s, i], h * math.sqrt(x_max) / DECAY_LIMIT)
         if short:
             rate[s, 1:] = rate[s, 0]
-    upward = 0.0
+    return last_oscillating
+
+
+@njit(cache=True, nogil=True)
+def _raise_rates(
+    omega: float, thickness: Any, c_top: Any, c_bottom: Any, n2: bool, x: float, rate: Any
+) -> None:
+    """Makes the rates enough for an interface wave, which decays upwards from the bottom."""
+    decay = 0.0
     for s in range(thickness.size - 1, -1, -1):
         for i in range(_SAMPLES - 1, -1, -1):
-            if thickness[s] <= 0.0 or upward > TAIL or x_interface == 0.0:
+            if thickness[s] <= 0.0 or decay > TAIL:
                 continue
             q = k_squared(omega, c_top[s], c_bottom[s], i / (_SAMPLES - 1.0), n2).real
-            gamma = thickness[s] * math.sqrt(max(x_interface - q, 0.0))
+            gamma = thickness[s] * math.sqrt(max(x - q, 0.0))
             rate[s, i] = max(rate[s, i], gamma / DECAY_LIMIT)
-            upward += gamma / _SAMPLES
-    return last_oscillating
+            decay += gamma / _SAMPLES
 
 
 @njit(cache=True, nogil=True)
