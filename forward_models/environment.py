@@ -1,5 +1,7 @@
 """The waveguide: a stack of fluid segments over a half-space, a rigid or a vacuum bottom.
 
+The half-space is a fluid, or an elastic solid when it has a shear speed.
+
 A *segment* lies between two knots of a profile. Within it the complex sound speed is linear in
 depth (``c_linear``) or its inverse square is (``n2_linear``), and the density is constant. A
 *layer* is a run of segments; a batch of environments pads the shorter ones with segments of
@@ -8,6 +10,7 @@ thickness zero, which change nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
@@ -27,6 +30,10 @@ Top = Literal["vacuum", "rigid"]
 Interpolation = Literal["c_linear", "n2_linear"]
 OnError = Literal["raise", "nan"]
 
+# A shear speed above this share of the sound speed would make the bulk modulus
+# ρ (c² - 4/3 c_s²) negative.
+SHEAR_LIMIT = math.sqrt(0.75)
+
 _PER_SEGMENT = (
     "thickness",
     "sound_speed_top",
@@ -36,6 +43,7 @@ _PER_SEGMENT = (
     "attenuation_bottom",
 )
 _HALF_SPACE = ("half_space_sound_speed", "half_space_density", "half_space_attenuation")
+_SHEAR = ("half_space_shear_speed", "half_space_shear_attenuation")
 _ROUGHNESS = ("roughness", "bottom_roughness")
 
 
@@ -60,11 +68,17 @@ class Layer:
 
 @dataclass(frozen=True)
 class HalfSpace:
-    """Fluid half-space below the last layer: m/s, kg/m³ and an attenuation."""
+    """Half-space below the last layer: m/s, kg/m³ and attenuations in one unit.
+
+    A shear speed above zero makes it an elastic solid, whose sound speed is that of compressional
+    waves; each attenuation holds for its own wave.
+    """
 
     sound_speed: float
     density: float
     attenuation: float = 0.0
+    shear_speed: float = 0.0
+    shear_attenuation: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,8 @@ class Environment:
         water_depth: (B,) m, where sources and receivers may lie.
         half_space_sound_speed, half_space_density, half_space_attenuation: (B,), or None unless
             ``bottom`` is ``"half_space"``.
+        half_space_shear_speed, half_space_shear_attenuation: (B,), or None for fluid half-spaces;
+            a shear speed of zero is a fluid.
         bottom, top: boundary conditions.
         attenuation_unit: an Acoustics Toolbox letter, see :mod:`forward_models.seabed`.
         power_law: reference frequency (Hz) and exponent of the unit ``m``.
@@ -99,6 +115,8 @@ class Environment:
     half_space_sound_speed: Tensor | None = None
     half_space_density: Tensor | None = None
     half_space_attenuation: Tensor | None = None
+    half_space_shear_speed: Tensor | None = None
+    half_space_shear_attenuation: Tensor | None = None
     bottom: Bottom = "half_space"
     top: Top = "vacuum"
     attenuation_unit: str = "W"
@@ -139,11 +157,11 @@ class Environment:
     def problems(self) -> dict[int, str]:
         """What no medium can have: a line by the index of each environment that has it."""
         found: dict[int, str] = {}
-        for name in (*_PER_SEGMENT, "water_depth", *_HALF_SPACE, *_ROUGHNESS):
+        for name in (*_PER_SEGMENT, "water_depth", *_HALF_SPACE, *_SHEAR, *_ROUGHNESS):
             value = getattr(self, name)
             if value is None:
                 continue
-            may_be_zero = name == "thickness" or "attenuation" in name or name in _ROUGHNESS
+            may_be_zero = name in ("thickness", *_SHEAR, *_ROUGHNESS) or "attenuation" in name
             bad = ~torch.isfinite(value) | (value < 0) | ((value == 0) & (not may_be_zero))
             if value.ndim == 2 and name != "thickness":
                 bad &= self.thickness > 0
@@ -154,6 +172,15 @@ class Environment:
                 found.setdefault(where[0], f"{place}{name}: {what}")
         for index in torch.nonzero(~(self.bottom_depth > 0)).flatten().tolist():
             found.setdefault(index, "thickness: all zero; give at least one layer")
+        if self.half_space_sound_speed is not None and self.half_space_shear_speed is not None:
+            limit = SHEAR_LIMIT * self.half_space_sound_speed
+            bad = self.half_space_shear_speed >= limit
+            for index in torch.nonzero(bad).flatten().tolist():
+                found.setdefault(
+                    index,
+                    f"half_space_shear_speed: {float(self.half_space_shear_speed[index]):g} must "
+                    f"be below {float(limit[index]):g}, √3/2 of the sound speed",
+                )
         return found
 
     def validate(self) -> None:
@@ -180,6 +207,12 @@ class Environment:
             raise ModelInputError(
                 f"environment: bottom: {self.bottom!r} does not agree with the half-space given; "
                 "give the half-space values exactly when bottom is 'half_space'"
+            )
+        shear = [getattr(self, name) is not None for name in _SHEAR]
+        if any(shear) and not (all(shear) and self.bottom == "half_space"):
+            raise ModelInputError(
+                "environment: half_space_shear_speed: give it with half_space_shear_attenuation, "
+                "and only when bottom is 'half_space'"
             )
 
     @classmethod
@@ -231,6 +264,10 @@ class Environment:
                 name: torch.tensor([value], dtype=torch.float64)
                 for name, value in zip(_HALF_SPACE, values, strict=True)
             }
+            if half_space.shear_speed != 0:
+                shear = (half_space.shear_speed, half_space.shear_attenuation)
+                for name, value in zip(_SHEAR, shear, strict=True):
+                    seabed[name] = torch.tensor([value], dtype=torch.float64)
         if not 0 <= bottom_roughness < float("inf"):
             raise ModelInputError(f"bottom_roughness: {bottom_roughness:g} m must be zero or more")
         rough = any(rms) or bottom_roughness > 0
@@ -296,6 +333,13 @@ def stack(environments: Sequence[Environment]) -> Environment:
     for name in ("water_depth", *_HALF_SPACE):
         if getattr(first, name) is not None:
             tensors[name] = torch.cat([getattr(e, name) for e in environments])
+    for name in _SHEAR:
+        shear = [getattr(e, name) for e in environments]
+        if any(value is not None for value in shear):
+            fluid = [torch.zeros_like(e.water_depth) for e in environments]
+            tensors[name] = torch.cat(
+                [zero if value is None else value for value, zero in zip(shear, fluid, strict=True)]
+            )
     return replace(first, **tensors)
 
 

@@ -4,7 +4,7 @@
 
 (Jensen et al., *Computational Ocean Acoustics*, eq. 5.13, normalised to 1 at 1 m), with exp(-iωt).
 It is the discrete part of the field: modes above the half-space speed or ``c_high`` are left out,
-which shows at ranges below a few water depths.
+which shows at ranges below a few water depths. Leaky modes add much of that.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def pressure(
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
     coherence: Coherence = "coherent",
+    leaky: bool = False,
     mode_limit: int | None = None,
     on_error: OnError = "raise",
 ) -> Tensor:
@@ -69,7 +70,7 @@ def pressure(
         source_depth: (S,) m, in the water.
         receiver_depth: (R,) m, in any medium.
         range_m: (K,) m, above zero.
-        c_high, attenuation: as for :func:`forward_models.solve_modes`.
+        c_high, attenuation, leaky: as for :func:`forward_models.solve_modes`.
         coherence: ``"coherent"`` or ``"incoherent"``.
         mode_limit: largest number of modes in the sum, the first by wavenumber (Mlimit of the
             Acoustics Toolbox's FIELD); where fewer exist, all of them.
@@ -89,7 +90,7 @@ def pressure(
         good = usable(problems | environment.problems(), batch, on_error, stacklevel=3)
         some = environment if good is None else environment[good]
         result = _incoherent(
-            some, frequency, source, receiver, ranges, c_high, attenuation, mode_limit
+            some, frequency, source, receiver, ranges, c_high, attenuation, leaky, mode_limit
         )
         return spread(result, good, batch)
     depth = torch.cat([source, receiver])
@@ -108,6 +109,7 @@ def pressure(
         r.ravel(),
         ranges[k.ravel()].expand(batch, -1),
         attenuation,
+        leaky,
         mode_limit,
         on_error,
     )
@@ -123,6 +125,7 @@ def array_pressure(
     range_m: Numbers,
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    leaky: bool = False,
     mode_limit: int | None = None,
     on_error: OnError = "raise",
 ) -> Tensor:
@@ -138,7 +141,7 @@ def array_pressure(
         source_depth: (B,) m, or (B, S).
         receiver_depth: (B, R) m.
         range_m: (B, R) m, or (B, S, R) where each source has its own.
-        c_high, attenuation: as for :func:`forward_models.solve_modes`.
+        c_high, attenuation, leaky: as for :func:`forward_models.solve_modes`.
         mode_limit, on_error: as for :func:`pressure`.
 
     Raises:
@@ -163,6 +166,7 @@ def array_pressure(
         np.tile(sources + np.arange(elements), sources),
         distance.expand(batch, sources, elements).flatten(1),
         attenuation,
+        leaky,
         mode_limit,
         on_error,
     )
@@ -182,11 +186,14 @@ def _incoherent(
     ranges: Tensor,
     c_high: float | None,
     attenuation: Attenuation,
+    leaky: bool,
     mode_limit: int | None,
 ) -> Tensor:
     """(B, F, S, R, K) root of the sum of squares of what the modes carry."""
     depth = torch.cat([source, receiver])
-    modes = solve_modes(environment, frequency, depth=depth, c_high=c_high, attenuation=attenuation)
+    modes = solve_modes(
+        environment, frequency, depth=depth, c_high=c_high, attenuation=attenuation, leaky=leaky
+    )
     k = modes.wavenumber[..., :mode_limit, None]
     held = ~torch.isnan(k.detach().real)
     phi = intensity(torch.where(held, modes.mode_function[..., :mode_limit, :], 0.0))
@@ -212,6 +219,7 @@ def _pairs(
     receiver: np.ndarray,
     distance: Tensor,
     attenuation: Attenuation,
+    leaky: bool,
     mode_limit: int | None,
     on_error: OnError,
 ) -> Tensor:
@@ -227,7 +235,7 @@ def _pairs(
     good = usable(problems, batch, on_error, stacklevel=4)
     if good is not None:
         environment, depth, distance = environment[good], depth[good], distance[good]
-    problem = make_problem(environment, frequency, c_high)
+    problem = make_problem(environment, frequency, c_high, leaky=leaky)
     if len(problem) == 0:
         empty = torch.empty((0, problem.omega.size, source.size), dtype=torch.complex128)
         return spread(empty, good, batch)
@@ -411,4 +419,4 @@ def _misplaced(
                 condition = f"between the surface and the seabed at {float(water[row, 0]):g} m"
             what = f"{float(values[row, column]):g} m must be {condition}"
             found.setdefault(row, f"{name}: {what}")
-    return found
+    return within_solid(environment, receiver, "receiver_depth") | found

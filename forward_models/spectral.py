@@ -92,6 +92,11 @@ def spectral_pressure(
         raise ModelInputError(
             "roughness: the spectral integral is that of smooth interfaces; leave roughness out"
         )
+    shear = environment.half_space_shear_speed
+    if shear is not None and (shear > 0).any():
+        raise ModelInputError(
+            "half_space_shear_speed: the spectral integral is that of fluids; use zero"
+        )
     problem = make_problem(environment, frequency, None)
     source, receiver, ranges = (
         torch.atleast_1d(as_tensor(v)).detach() for v in (source_depth, receiver_depth, range_m)
@@ -253,6 +258,8 @@ def _steps(problem: Problem, b: int, f: int, gamma2: np.ndarray, *, merge: bool)
         RIGID,
         problem.c_half[f : f + 1, b : b + 1],
         problem.rho_half[b : b + 1],
+        problem.c_shear[f : f + 1, b : b + 1],
         math.inf,
+        False,
         merge,
     )[0]

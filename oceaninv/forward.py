@@ -43,6 +43,7 @@ def modes_of_file(
     depth: Sequence[float] = (),
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    leaky: bool = False,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Normal modes of an ``.env`` file: the contents of ``modes.nc``.
@@ -54,6 +55,7 @@ def modes_of_file(
             depths, and 101 depths from the surface to the bottom where it has none.
         c_high: m/s; None takes the file's.
         attenuation: ``"exact"`` or ``"perturbative"``.
+        leaky: with the modes that leak into the half-space, up to ``c_high``.
         progress: called with frequencies done, frequencies in all, and what is being done.
 
     Returns:
@@ -75,6 +77,7 @@ def modes_of_file(
             depth=depths,
             c_high=c_high or env.c_high,
             attenuation=attenuation,
+            leaky=leaky,
         )
         parts.append(
             xr.Dataset(
@@ -114,6 +117,7 @@ def field_of_file(
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
     coherence: Coherence | None = None,
+    leaky: bool = False,
     method: Method = "modes",
     truncation: bool = False,
     progress: Progress | None = None,
@@ -162,7 +166,7 @@ def field_of_file(
     mode_limit = flp.mode_limit if flp.mode_limit < _ALL_MODES else None
     fewer = ""
     if method == "modes" or truncation:
-        fewer = _fewer_modes(track, mode_limit, flp_path, frequencies, limit)
+        fewer = _fewer_modes(track, mode_limit, flp_path, frequencies, limit, leaky=leaky)
     elif c_high or attenuation != "exact":
         given = "c-high" if c_high else "attenuation"
         raise InputError(
@@ -173,6 +177,11 @@ def field_of_file(
         raise InputError(
             f"{Path(path).name}: the full field is that of one profile, coherent; leave out "
             "--method spectral and --truncation"
+        )
+    if leaky and (len(track) > 1 or (method == "spectral" and not truncation)):
+        raise InputError(
+            f"{Path(path).name}: --leaky: neither adiabatic modes nor the full field have leaky "
+            "modes; leave it out"
         )
     geometry: dict[str, Any] = {
         "source_depth": sources,
@@ -186,7 +195,7 @@ def field_of_file(
         if len(track) > 1:
             p = adiabatic_pressure(track, range_of_profile, tones, **geometry, **of_modes)[None]
         elif method == "modes" or truncation:
-            p = pressure(track, tones, **geometry, **of_modes, mode_limit=mode_limit)
+            p = pressure(track, tones, **geometry, **of_modes, leaky=leaky, mode_limit=mode_limit)
         if method == "spectral" or truncation:
             full = spectral_pressure(track, tones, **geometry)
         if truncation:
@@ -349,6 +358,8 @@ def _fewer_modes(
     flp_path: Path,
     frequencies: np.ndarray[Any, np.dtype[np.float64]],
     c_high: float,
+    *,
+    leaky: bool,
 ) -> str:
     """What to say where fewer modes exist than the file asks for; empty where all do.
 
@@ -357,7 +368,7 @@ def _fewer_modes(
     """
     if mode_limit is None:
         return ""
-    counts = solve_modes(track, frequencies, c_high=c_high).n_modes
+    counts = solve_modes(track, frequencies, c_high=c_high, leaky=leaky).n_modes
     if len(track) > 1 and mode_limit < int(counts.max()):
         raise InputError(
             f"{flp_path.name}: Mlimit: {mode_limit}: there are {int(counts.max())} modes, and "

@@ -3,8 +3,8 @@
 Source: Acoustics Toolbox documentation, "Description of Environmental File" and "KRAKEN" (M. B.
 Porter). Supported are fluid media with C-linear, N²-linear, spline or PCHIP sound speed, every unit
 of attenuation, the volume attenuation of Thorp and of Francois & Garrison, rough interfaces, a
-vacuum or rigid top, and a fluid half-space, rigid or vacuum bottom. What the file may ask for
-beyond that (elastic media, reflection coefficients, biological layers) is refused by name.
+vacuum or rigid top, and a fluid or elastic half-space, rigid or vacuum bottom. What the file may
+ask for beyond that (elastic layers, reflection coefficients, biological layers) is refused by name.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forward_models.environment import (
+    SHEAR_LIMIT,
     Bottom,
     Environment,
     HalfSpace,
@@ -208,9 +209,15 @@ def write_env(env: EnvFile, path: str | Path) -> None:
         assert environment.half_space_density is not None
         assert environment.half_space_attenuation is not None
         c = environment.half_space_sound_speed.item()
+        shear = shear_alpha = 0.0
+        if environment.half_space_shear_speed is not None:
+            assert environment.half_space_shear_attenuation is not None
+            shear = environment.half_space_shear_speed.item()
+            shear_alpha = environment.half_space_shear_attenuation.item() * scale
         rho = environment.half_space_density.item() / KG_PER_G_CM3
         alpha = environment.half_space_attenuation.item() * scale
-        lines.append(f"{environment.bottom_depth.item()!r} {c!r} 0.0 {rho!r} {alpha!r} 0.0 /")
+        knot = (environment.bottom_depth.item(), c, shear, rho, alpha, shear_alpha)
+        lines.append(" ".join(repr(value) for value in knot) + " /")
     lines += [f"{env.c_low!r} {env.c_high!r}", f"{env.range_max_km!r}"]
     if env.source_depth and env.receiver_depth:
         for depths in (env.source_depth, env.receiver_depth):
@@ -311,6 +318,10 @@ def _knots(
                 f"{z:g} m lies below the layer's end, Z(NSSP) = {bottom:g} m; end it there",
             )
         _check_medium(records, where, knot)
+        if knot[2] != 0:
+            raise records.error(
+                fields[2], f"{knot[2]:g}: elastic layers are not supported; use 0 for a fluid"
+            )
         if not knots:
             knot[0] = top
         elif abs(z - bottom) <= _DEPTH_TOLERANCE:
@@ -335,8 +346,15 @@ def _bottom(records: Records, last_knot: list[float]) -> tuple[Bottom, float, Ha
     where = "half-space"
     knot = records.numbers([f"{where}, {name}" for name in _KNOT], last_knot)
     _check_medium(records, where, knot)
-    _, c, _, rho, alpha, _ = knot
-    return bottom, sigma, HalfSpace(sound_speed=c, density=rho * KG_PER_G_CM3, attenuation=alpha)
+    _, c, shear, rho, alpha, shear_alpha = knot
+    if not 0 <= shear < SHEAR_LIMIT * c:
+        raise records.error(
+            f"{where}, cS",
+            f"{shear:g} must be zero or more and below √3/2 of cP, {SHEAR_LIMIT * c:g} (m/s)",
+        )
+    if shear_alpha < 0:
+        raise records.error(f"{where}, alphaS", f"{shear_alpha:g} must be zero or more")
+    return bottom, sigma, HalfSpace(c, rho * KG_PER_G_CM3, alpha, shear, shear_alpha)
 
 
 def _phase_speed_limits(records: Records, environment: Environment) -> tuple[float, float]:
@@ -356,13 +374,9 @@ def _phase_speed_limits(records: Records, environment: Environment) -> tuple[flo
 
 
 def _check_medium(records: Records, where: str, knot: list[float]) -> None:
-    _, c, shear, rho, alpha, _ = knot
+    _, c, _, rho, alpha, _ = knot
     if c <= 0:
         raise records.error(f"{where}, cP", f"{c:g} must be above zero (m/s)")
-    if shear != 0:
-        raise records.error(
-            f"{where}, cS", f"{shear:g}: elastic media are not supported; use 0 for a fluid"
-        )
     if rho <= 0:
         raise records.error(f"{where}, rho", f"{rho:g} must be above zero (g/cm3)")
     if alpha < 0:

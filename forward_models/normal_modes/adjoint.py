@@ -18,6 +18,7 @@ from numba import njit
 
 from forward_models.normal_modes.propagator import complex_eta_functions
 from forward_models.normal_modes.steps import (
+    ELASTIC,
     H2,
     HALF_SPACE,
     HRHO,
@@ -61,6 +62,7 @@ def step_cotangents(
     kind: Any,
     q_bottom: Any,
     rho_bottom: Any,
+    q_shear: Any,
 ) -> Any:
     """Cotangents of steps, of the half-space and of depths from those of the modes.
 
@@ -69,10 +71,11 @@ def step_cotangents(
         g_x: (lane,) cotangents of x; g_phi: (lane, D) of mode functions at ``depth`` (items, D).
 
     Returns:
-        (steps, 5) by the columns above, (items, 2) of q_bottom and rho_bottom, (items, D).
+        (steps, 5) by the columns above, (items, 3) of q_bottom, rho_bottom and q_shear, (items, D).
     """
     g_steps = np.zeros((steps.shape[0], 5), np.complex128)
-    g_bottom = np.zeros((first.size - 1, 2), np.complex128)
+    g_bottom = np.zeros((first.size - 1, 3), np.complex128)
+    solid = np.empty((4, 5), np.complex128)
     g_depth = np.zeros(depth.shape, np.complex128)
     xr, xi = np.empty(VECTOR), np.empty(VECTOR)
     up, down = np.empty((8, VECTOR)), np.empty((8, VECTOR))
@@ -96,6 +99,7 @@ def step_cotangents(
                 lane = min(a + m, b - 1)
                 xr[m], xi[m] = x[lane].real, x[lane].imag
             fluid = lower == n and kind[item] == HALF_SPACE
+            elastic = lower == n and kind[item] == ELASTIC
             of_phi[:], hung[:] = 0.0, 0.0
             above[upper, :, :], below[lower, :, :] = 0.0, 0.0
             for m in range(VECTOR):
@@ -111,6 +115,10 @@ def step_cotangents(
                 elif fluid:
                     gamma = half_space_decay(at, 1.0, q_bottom[item], HALF_SPACE, ALONG_X)[0]
                     _start_decaying(gamma, rho_bottom[item], below, n, m)
+                elif elastic:
+                    elastic_partials(at, q_bottom[item], q_shear[item], rho_bottom[item], solid)
+                    for row in range(4):
+                        _put(below, n, 2 * row, m, solid[row, 0])
                 elif kind[item] == RIGID:
                     below[n, PHI, m] = 1.0
                 else:
@@ -136,7 +144,13 @@ def step_cotangents(
                 g_a, g_b, g_gamma[m] = 0j, 0j, 0j
                 for d in range(depth.shape[1]):
                     j = step_of[d]
-                    if j < upper or (j >= lower and lower < n) or (j == n and not fluid):
+                    if j < upper or (j >= lower and lower < n):
+                        continue
+                    if (
+                        j == n
+                        and not fluid
+                        and not (elastic and depth[item, d] <= at_node[n] + 1e-6)
+                    ):
                         continue
                     states = above if j < match else below
                     offset = depth[item, d] - at_node[j]
@@ -146,6 +160,11 @@ def step_cotangents(
                     if j < n:
                         phi, psi = _within(at, stack, j, offset, states, m, cotangent, hung, of_phi)
                         slope = psi * (stack[j, HRHO] / stack[j, THICKNESS])
+                    elif elastic:
+                        phi = _at(states, j, PHI, m)
+                        _put(hung, j, PHI, m, cotangent)
+                        rho = stack[j - 1, HRHO] / stack[j - 1, THICKNESS]
+                        slope = rho * _at(states, j, PSI, m)
                     else:
                         decay = cmath.exp(-gamma * offset)
                         phi = _at(states, j, PHI, m) * decay
@@ -179,7 +198,7 @@ def step_cotangents(
                 _back(xr, xi, stack, j, -1.0, below, down, hung, of_phi, of_w)
             for m in range(b - a):
                 root = g_x[a + m]
-                of_bottom = np.zeros((2, 2), np.complex128)
+                of_bottom = np.zeros((2, 3), np.complex128)
                 if fluid:
                     at, rho = complex(xr[m], xi[m]), rho_bottom[item]
                     gamma = half_space_decay(at, 1.0, q_bottom[item], HALF_SPACE, ALONG_X)[0]
@@ -192,6 +211,18 @@ def step_cotangents(
                     of_bottom[1, 0] = 0.5 * join[m] / (rho * gamma)
                     of_bottom[1, 1] = join[m] * gamma / rho**2
                     root -= of_bottom[0, 0]
+                elif elastic:
+                    at = complex(xr[m], xi[m])
+                    elastic_partials(at, q_bottom[item], q_shear[item], rho_bottom[item], solid)
+                    u, v = solid[0, 0], solid[1, 0]
+                    for row in range(4):
+                        g = complex(down[2 * row, m], down[2 * row + 1, m])
+                        root += g * solid[row, 1]
+                        for column in range(3):
+                            of_bottom[0, column] += g * solid[row, 2 + column]
+                    for column in range(3):
+                        du, dv = solid[0, 2 + column], solid[1, 2 + column]
+                        of_bottom[1, column] = join[m] * (u * dv - v * du)
                 # z = h²(x - q₀): x enters each step as -q₀ does.
                 for j in range(upper, lower):
                     root -= complex(of_phi[j, 0, m], of_phi[j, 1, m])
@@ -369,6 +400,36 @@ def _decay_in(x: complex, stack: Any, j: int) -> Any:
     q = complex(stack[j, Q0R], stack[j, Q0I])
     gamma = half_space_decay(x, 1.0, q, HALF_SPACE, ALONG_X)[0]
     return gamma, stack[j, HRHO] / stack[j, THICKNESS]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def elastic_partials(x: complex, p: complex, s: complex, rho: float, to: Any) -> None:
+    """Fills (4, 5) for the state on top of an elastic half-space; see ``half_space_state``.
+
+    Rows are φ, ψ and their derivatives by x; columns the value and its derivatives by x, p (k² of
+    the compressional wave), ρ and s (k² of the shear wave).
+    """
+    a = half_space_decay(x, 1.0, p, HALF_SPACE, ALONG_X)[0]
+    b = half_space_decay(x, 1.0, s, HALF_SPACE, ALONG_X)[0]
+    twice, both = 2.0 * x - s, a * b
+    # of γγₛ: first derivatives, and the mixed ones with x
+    both_p, both_s = -0.5 * b / a, -0.5 * a / b
+    both_x = -both_p - both_s
+    both_xp, both_xs = -0.25 * (1.0 / both - b / a**3), -0.25 * (1.0 / both - a / b**3)
+    both_xx = -both_xp - both_xs
+    r = twice * twice - 4.0 * x * both
+    r_x = 4.0 * twice - 4.0 * (both + x * both_x)
+    r_s = -2.0 * twice - 4.0 * x * both_s
+    r_xs = -4.0 - 4.0 * (both_s + x * both_xs)
+    unit = 1.0 / (s * s)
+    to[0, 0], to[0, 1], to[0, 2], to[0, 3] = r * unit, r_x * unit, -4.0 * x * both_p * unit, 0.0
+    to[0, 4] = (r_s - 2.0 * r / s) * unit
+    to[2, 0], to[2, 1] = r_x * unit, (8.0 - 8.0 * both_x - 4.0 * x * both_xx) * unit
+    to[2, 2], to[2, 3] = -4.0 * (both_p + x * both_xp) * unit, 0.0
+    to[2, 4] = (r_xs - 2.0 * r_x / s) * unit
+    slope, bend = 0.5 / (a * rho), 0.25 / (a**3 * rho)
+    to[1, 0], to[1, 1], to[1, 2], to[1, 3], to[1, 4] = -a / rho, -slope, slope, a / rho**2, 0.0
+    to[3, 0], to[3, 1], to[3, 2], to[3, 3], to[3, 4] = -slope, bend, -bend, slope / rho, 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -21,6 +21,8 @@ from forward_models.seabed import DB_PER_NEPER, attenuation_to_nepers
 
 Numbers = Tensor | np.ndarray | Sequence[float] | float
 
+_ON_THE_BOTTOM = 1e-6  # m
+
 _KIND = {"half_space": HALF_SPACE, "rigid": RIGID, "vacuum": VACUUM}
 
 
@@ -28,9 +30,9 @@ _KIND = {"half_space": HALF_SPACE, "rigid": RIGID, "vacuum": VACUUM}
 class Problem:
     """What the kernels take, all of it numpy: speeds complex, (frequency, batch, …).
 
-    ``media`` holds the same c_top, c_bottom, thickness, rho, c_half and rho_half as tensors, with
-    the graph that leads back to the environment. ``roughness`` is (batch, segment + 1) m, or None
-    where all interfaces are smooth.
+    ``media`` holds the same c_top, c_bottom, thickness, rho, c_half, rho_half and c_shear as
+    tensors, with the graph that leads back to the environment. A fluid half-space has c_shear 0.
+    ``roughness`` is (batch, segment + 1) m, or None where all interfaces are smooth.
     """
 
     media: tuple[Tensor, ...]
@@ -44,7 +46,9 @@ class Problem:
     bottom: int
     c_half: np.ndarray
     rho_half: np.ndarray
+    c_shear: np.ndarray
     c_high: float
+    leaky: bool
     merge: bool
     roughness: np.ndarray | None
 
@@ -63,7 +67,9 @@ class Problem:
             self.bottom,
             np.ascontiguousarray(self.c_half[:, rows]),
             self.rho_half[rows],
+            np.ascontiguousarray(self.c_shear[:, rows]),
             self.c_high,
+            self.leaky,
             self.merge,
         )
         return Items(self.top, *stacks)
@@ -74,7 +80,9 @@ def as_tensor(values: Numbers) -> Tensor:
     return torch.as_tensor(values, dtype=torch.float64)
 
 
-def make_problem(environment: Environment, frequency: Numbers, c_high: float | None) -> Problem:
+def make_problem(
+    environment: Environment, frequency: Numbers, c_high: float | None, *, leaky: bool = False
+) -> Problem:
     """Checks the input and turns speeds and attenuations into complex sound speeds.
 
     With exp(-iωt) a lossy wave has k = ω/c + iα, to first order c̃ = c - iαc²/ω; like the reference
@@ -83,7 +91,7 @@ def make_problem(environment: Environment, frequency: Numbers, c_high: float | N
 
     Raises:
         ModelInputError: a frequency that is not positive and finite, a ``c_high`` not above zero,
-            a roughness together with tensors that require gradients.
+            none for leaky modes, a roughness that is not supported there.
     """
     f = np.atleast_1d(as_tensor(frequency).numpy())
     if f.ndim != 1 or f.size == 0:
@@ -92,6 +100,8 @@ def make_problem(environment: Environment, frequency: Numbers, c_high: float | N
         raise ModelInputError(f"frequency: {value:g} Hz must be finite and above zero")
     if c_high is not None and not c_high > 0:
         raise ModelInputError(f"c_high: {c_high:g} m/s must be above zero")
+    if leaky and (c_high is None or math.isinf(c_high)):
+        raise ModelInputError("c_high: leaky modes have no limit of their own; give c_high in m/s")
     environment.validate()
     hertz = torch.from_numpy(f)[:, None, None]
     absorption = torch.zeros_like(hertz)  # Np/m
@@ -108,6 +118,7 @@ def make_problem(environment: Environment, frequency: Numbers, c_high: float | N
 
     batch = len(environment)
     c_half = torch.ones((f.size, batch), dtype=torch.complex128)
+    c_shear = torch.zeros((f.size, batch), dtype=torch.complex128)
     rho_half = torch.ones(batch, dtype=torch.float64)
     if environment.half_space_sound_speed is not None:
         assert environment.half_space_attenuation is not None
@@ -116,6 +127,14 @@ def make_problem(environment: Environment, frequency: Numbers, c_high: float | N
             environment.half_space_sound_speed[:, None], environment.half_space_attenuation[:, None]
         )[:, :, 0]
         rho_half = environment.half_space_density / 1000.0
+    if environment.half_space_shear_speed is not None:
+        assert environment.half_space_shear_attenuation is not None
+        elastic = environment.half_space_shear_speed > 0
+        speed = torch.where(elastic, environment.half_space_shear_speed, 1.0)
+        c_shear = complex_speed(speed[:, None], environment.half_space_shear_attenuation[:, None])[
+            :, :, 0
+        ]
+        c_shear = torch.where(elastic, c_shear, 0.0)
     media = (
         complex_speed(environment.sound_speed_top, environment.attenuation_top),
         complex_speed(environment.sound_speed_bottom, environment.attenuation_bottom),
@@ -123,6 +142,7 @@ def make_problem(environment: Environment, frequency: Numbers, c_high: float | N
         environment.density / 1000.0,
         c_half,
         rho_half,
+        c_shear,
     )
     arrays = [np.ascontiguousarray(medium.detach().numpy()) for medium in media]
     return Problem(
@@ -137,7 +157,9 @@ def make_problem(environment: Environment, frequency: Numbers, c_high: float | N
         bottom=_KIND[environment.bottom],
         c_half=arrays[4],
         rho_half=arrays[5],
+        c_shear=arrays[6],
         c_high=math.inf if c_high is None else float(c_high),
+        leaky=leaky,
         # The density of one segment has a gradient of its own only in steps of its own.
         merge=not environment.density.requires_grad,
         roughness=_roughness(environment, media),
@@ -153,7 +175,30 @@ def _roughness(environment: Environment, media: tuple[Tensor, ...]) -> np.ndarra
             "roughness: rough interfaces have no gradients; use zero roughness, or tensors without "
             "requires_grad"
         )
+    shear = environment.half_space_shear_speed
+    if shear is not None and ((shear > 0) & (rms[:, -1] > 0)).any():
+        raise ModelInputError(
+            "bottom_roughness: the loss at a rough interface is that of fluids; use zero over an "
+            "elastic half-space"
+        )
     return rms.numpy()
+
+
+def within_solid(environment: Environment, depth: Tensor, name: str) -> dict[int, str]:
+    """A line by environment of which a depth (B, D) lies in an elastic half-space.
+
+    Mode functions are of the pressure, which a solid has not.
+    """
+    shear = environment.half_space_shear_speed
+    if shear is None or depth.numel() == 0:
+        return {}
+    depth, bottom = depth.detach(), environment.bottom_depth.detach()[:, None]
+    bad = (depth > bottom + _ON_THE_BOTTOM) & (shear.detach() > 0)[:, None]
+    return {
+        row: f"{name}: {float(depth[row, column]):g} m lies in the elastic half-space below "
+        f"{float(bottom[row]):g} m, where there are no mode functions of pressure; go no deeper"
+        for row, column in torch.nonzero(bad).tolist()
+    }
 
 
 def in_parallel(work: Callable[[slice], None], batch: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,19 +9,13 @@ import numpy as np
 
 from forward_models.errors import ModelInputError
 from forward_models.normal_modes.batch import Problem
-from forward_models.normal_modes.complex_modes import EXACT, SMOOTH, complex_modes
-from forward_models.normal_modes.items import Items, Lanes, drift_of, lossless_of, mode_functions_of
-from forward_models.normal_modes.real_modes import (
-    choose_nodes,
-    count_modes,
-    neighbour_distance,
-    real_modes,
-)
+from forward_models.normal_modes.complex_modes import EXACT, SMOOTH
+from forward_models.normal_modes.items import Lanes, drift_of, mode_functions_of
+from forward_models.normal_modes.open_modes import open_modes
+from forward_models.normal_modes.real_modes import count_modes, neighbour_distance
 from forward_models.normal_modes.roughness import scattering_shift
-from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE
+from forward_models.normal_modes.trapped_modes import newton_step, trapped_modes
 from forward_models.normal_modes.wronskian import ALONG_FREQUENCY
-
-_LEAST = 4e-16  # of γ² in shares of k²: at cut-off, but for rounding
 
 Attenuation = Literal["exact", "perturbative"]
 
@@ -77,7 +70,8 @@ def solve_chunk(
     1e-10 and less where ``smooth``: what is differentiated must not jitter.
 
     Raises:
-        ModelInputError: ``attenuation`` is neither ``"exact"`` nor ``"perturbative"``.
+        ModelInputError: ``attenuation`` is neither ``"exact"`` nor ``"perturbative"``, or is the
+            latter where modes may leak.
     """
     if attenuation not in ("exact", "perturbative"):
         raise ModelInputError(
@@ -86,44 +80,35 @@ def solve_chunk(
     items = problem.items(rows)
     exact = attenuation == "exact"
     tolerance = SMOOTH if smooth else EXACT
+    if not exact and items.open.any():
+        raise ModelInputError(
+            "attenuation: 'perturbative' has no leaky modes and no elastic half-space, whose modes "
+            "have no real problem; use 'exact'"
+        )
     # Membership is one rule for both: the modes of the real problem of first-order loss.
-    counts = count_modes(items.perturbed())
+    counts = np.where(items.open, 0, count_modes(items.perturbed()))
     if not exact:
         items = items.perturbed()
-    lanes, real_x = real_modes(items, counts)
-    lanes = choose_nodes(items, lanes, real_x)
-    order = np.lexsort((-real_x, lanes.node, lanes.item))
-    lanes, x = lanes[order], real_x[order] + 0j
+    lanes, x = trapped_modes(items, counts, tolerance, exact=exact)
+    if items.open.any():
+        found, at = open_modes(items)
+        lanes = Lanes(np.append(lanes.item, found.item), np.append(lanes.node, found.node))
+        x = np.append(x, at)
+        order = np.lexsort((-x.real, lanes.node, lanes.item))
+        lanes, x = lanes[order], x[order]
+        counts = np.bincount(lanes.item, minlength=len(items))
     loss = np.full(x.size, 1.0 if exact else 0.0)
-    drift = np.empty(x.size, np.complex128)
-    distance = neighbour_distance(lanes, x.real)
     depths = np.repeat(depth, problem.omega.size, axis=0)
-
-    def polish(left: np.ndarray, at: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """(moves, φ) of a Newton step; where two roots all but coincide the phase knew better."""
-        value, slope, change, phi = lossless_of(items, lanes[left], x[left].real, at)
-        near = np.abs(value) < 0.1 * distance[left] * np.abs(slope)
-        move = _from_cut_off(items, lanes[left], x[left].real, -value / slope)
-        move = np.where(near, move, 0.0)
-        x[left] += move
-        drift[left] = -1j * change / slope
-        return np.abs(move), phi
-
-    left = np.arange(x.size)
-    while left.size:
-        left = left[polish(left)[0] > math.sqrt(0.1 * tolerance) * distance[left]]
+    distance = neighbour_distance(lanes, x.real)
+    shift = scattering_shift(problem, rows, items, lanes, x, loss)
+    # The shots that make the mode functions bring x nearer to its root once more.
     if exact:
-        lossy = items.lossy()[lanes.item]
-        solved, x[lossy] = complex_modes(items, lanes[lossy], x[lossy], drift[lossy], tolerance)
-        lanes.node[lossy] = solved.node
-        phi, move = mode_functions_of(items, lanes, x, loss, depths)
-        near = np.abs(move) < 1e-3 * distance
-        x[near] -= move[near]
-        shift = np.zeros(x.size, np.complex128)
+        phi, off = mode_functions_of(items, lanes, x, loss, depths)
+        x = np.where(np.abs(off) < 1e-3 * distance, x - off, x)
     else:
-        phi = polish(np.arange(x.size), depths)[1] + 0j
-        shift = drift
-    k = np.sqrt(x + shift + scattering_shift(problem, rows, items, lanes, x, loss))
+        move, drift, phi = newton_step(items, lanes, x.real, distance, depths)
+        x, shift, phi = x + move, shift + drift, phi + 0j
+    k = np.sqrt(x + shift)
     order = np.lexsort((-k.real, lanes.item))
     group_speed = None
     if speeds:
@@ -133,13 +118,3 @@ def solve_chunk(
         group_speed = (1.0 / (change / (2.0 * omega * np.sqrt(x))).real)[order]
     first = np.concatenate([[0], np.cumsum(counts)])
     return ModeList(first, x[order], lanes.node[order], k[order], phi[order], group_speed)
-
-
-def _from_cut_off(items: Items, lanes: Lanes, x: np.ndarray, move: np.ndarray) -> np.ndarray:
-    """Newton's ``move`` in x = q + γ², taken in γ, in which W is smooth at cut-off, and γ ≥ 0."""
-    q = items.q_bottom[lanes.item]
-    branch = np.isin(items.kind[lanes.item], (HALF_SPACE, PERTURBED_HALF_SPACE))
-    branch &= (items.kind[lanes.item] == HALF_SPACE) | (q.imag == 0.0)
-    gamma2 = np.maximum(x - q.real, _LEAST * x)
-    gamma = np.maximum(np.sqrt(gamma2) + 0.5 * move / np.sqrt(gamma2), np.sqrt(_LEAST * x))
-    return np.where(branch, q.real + gamma**2 - x, move)

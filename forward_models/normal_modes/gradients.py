@@ -40,6 +40,7 @@ class Cotangents:
     rho: np.ndarray
     c_half: np.ndarray
     rho_half: np.ndarray
+    c_shear: np.ndarray
     depth: np.ndarray
 
     @classmethod
@@ -65,6 +66,7 @@ class Cotangents:
             items.kind,
             items.q_bottom,
             items.rho_bottom,
+            items.q_shear,
         )
         c_top, c_bottom, thickness, rho = segment_cotangents(
             g_steps,
@@ -91,6 +93,10 @@ class Cotangents:
         of_q = np.where(reached, g_bottom[:, 0].reshape(shape), 0.0)
         self.c_half[:, rows] += (-2.0 * q_half / c_half * of_q).T
         self.rho_half[rows] += np.where(reached, g_bottom[:, 1].reshape(shape), 0.0).sum(axis=1)
+        c_shear = problem.c_shear[:, rows].T
+        solid = c_shear != 0
+        of_c = -2.0 * problem.omega**2 / np.where(solid, c_shear, 1.0) ** 3
+        self.c_shear[:, rows] += np.where(solid, of_c * g_bottom[:, 2].reshape(shape), 0.0).T
 
     def as_gradients(self) -> tuple[Tensor, ...]:
         """Of depth and of ``Problem.media``, as autograd defines them."""
@@ -102,6 +108,7 @@ class Cotangents:
             self.rho,
             self.c_half,
             self.rho_half,
+            self.c_shear,
         )
         like = (torch.empty(0, dtype=torch.float64), *self.problem.media)
         return tuple(

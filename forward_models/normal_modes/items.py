@@ -31,6 +31,9 @@ class Items:
     kind: np.ndarray
     q_bottom: np.ndarray
     rho_bottom: np.ndarray
+    q_shear: np.ndarray
+    open: np.ndarray
+    x_interface: np.ndarray
     piece: np.ndarray
     edges: np.ndarray
 
@@ -39,13 +42,34 @@ class Items:
         kind = np.where(self.kind == HALF_SPACE, PERTURBED_HALF_SPACE, self.kind)
         return replace(self, kind=kind)
 
+    def sheets(
+        self, item: np.ndarray, kind: np.ndarray, x_min: np.ndarray, x_max: np.ndarray
+    ) -> Items:
+        """Copies of the items ``item`` with other bottom conditions and limits."""
+        rows = [np.arange(self.first[i], self.first[i + 1]) for i in item.tolist()]
+        sizes = [row.size for row in rows]
+        return replace(
+            self,
+            steps=self.steps[np.concatenate([*rows, np.empty(0, np.int64)])],
+            first=np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]),
+            x_min=x_min,
+            x_max=x_max,
+            axis=self.axis[item],
+            kind=kind,
+            q_bottom=self.q_bottom[item],
+            rho_bottom=self.rho_bottom[item],
+            q_shear=self.q_shear[item],
+            open=self.open[item],
+            x_interface=self.x_interface[item],
+        )
+
     def __len__(self) -> int:
         return self.x_min.size
 
     def lossy(self) -> np.ndarray:
         """(items,) whether anything in the item attenuates."""
         imaginary = np.add.reduceat(np.abs(self.steps[:, Q0I]), self.first[:-1]) if len(self) else 0
-        return (imaginary > 0) | (self.q_bottom.imag != 0)
+        return (imaginary > 0) | (self.q_bottom.imag != 0) | (self.q_shear.imag != 0)
 
 
 @dataclass(frozen=True)
@@ -116,6 +140,12 @@ def wronskian_of(
     return _wronskian(items, lanes, x, loss, direction)[:2]
 
 
+def log_wronskian_of(items: Items, lanes: Lanes, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(log W, ∂W/∂x / W) of shots over the whole stack, W analytic in x."""
+    value, slope, scale = _wronskian(items, lanes, x, np.ones(x.size), ALONG_X, whole=True)
+    return np.log(value) + scale, slope / value
+
+
 def drift_of(
     items: Items, lanes: Lanes, x: np.ndarray, loss: np.ndarray, direction: int
 ) -> np.ndarray:
@@ -126,7 +156,13 @@ def drift_of(
 
 
 def _wronskian(
-    items: Items, lanes: Lanes, x: np.ndarray, loss: np.ndarray, direction: int
+    items: Items,
+    lanes: Lanes,
+    x: np.ndarray,
+    loss: np.ndarray,
+    direction: int,
+    *,
+    whole: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if len(lanes) == 0:
         return np.empty(0, np.complex128), np.empty(0, np.complex128), np.empty(0)
@@ -141,6 +177,8 @@ def _wronskian(
         items.kind,
         items.q_bottom,
         items.rho_bottom,
+        items.q_shear,
+        whole,
     )
 
 
@@ -161,4 +199,5 @@ def mode_functions_of(
         items.kind,
         items.q_bottom,
         items.rho_bottom,
+        items.q_shear,
     )

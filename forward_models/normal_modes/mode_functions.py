@@ -57,6 +57,7 @@ def mode_functions(
     kind: Any,
     q_bottom: Any,
     rho_bottom: Any,
+    q_shear: Any,
 ) -> Any:
     """φ (lane, D) of the modes ``x`` at the depths of their items, and the Newton moves left.
 
@@ -89,6 +90,7 @@ def mode_functions(
                 kind[item],
                 q_bottom[item],
                 rho_bottom[item],
+                q_shear[item],
                 above,
                 below,
                 slot,
@@ -117,7 +119,7 @@ def mode_functions(
                         )
                         phi[m] = unpack(state, m)[0] * cmath.exp(-gamma * offset)
                 else:
-                    for m in range(VECTOR):  # on a rigid bottom, not in it
+                    for m in range(VECTOR):  # on a rigid or elastic bottom, not in it
                         phi[m] = unpack(state, m)[0] if offset < 1e-6 else 0j
                 for m in range(b - a):
                     shift = state[LOG_SCALE, m] - end[LOG_SCALE, m]

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from forward_models.normal_modes.items import Items, Lanes, lossless_of, phase_of
-from forward_models.normal_modes.steps import Q0R
+from forward_models.normal_modes.steps import PERTURBED_HALF_SPACE, Q0R
 
 # More table points than modes: a bracket then rarely holds two roots.
 _EXTRA_POINTS = 8
@@ -25,7 +25,7 @@ _CLOSE = 1e-3  # neighbours, in shares of the mean distance
 
 def count_modes(items: Items) -> np.ndarray:
     """(items,) number of members, from the phase at x_min alone."""
-    solvable = np.flatnonzero(items.x_max > items.x_min)
+    solvable = np.flatnonzero((items.x_max > items.x_min) & (items.kind <= PERTURBED_HALF_SPACE))
     theta, _ = phase_of(items, Lanes(solvable, items.axis[solvable]), items.x_min[solvable])
     counts = np.zeros(len(items), np.int64)
     counts[solvable] = np.maximum(0, np.ceil(theta / np.pi)).astype(np.int64)

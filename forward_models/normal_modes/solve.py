@@ -50,17 +50,38 @@ def solve_modes(
     depth: Numbers = (),
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    leaky: bool = False,
     on_error: OnError = "raise",
 ) -> Modes:
-    """Trapped modes of every environment at every frequency: all of them, by an oscillation count.
+    """Modes of every environment at every frequency: all of them, by a count.
 
     The depth equation is Jensen, Kuperman, Porter & Schmidt, *Computational Ocean Acoustics*
-    (2011), eq. 5.3. A mode belongs to the set when its phase speed in the real problem of the
+    (2011), eq. 5.3. Over a fluid half-space these are the trapped modes, counted by their
+    oscillations: a mode belongs to the set when its phase speed in the real problem of the
     perturbative treatment is below ``c_high`` and below the sound speed of the half-space. As a
     parameter moves through a cut-off, a mode over a lossless half-space comes in with nothing: all
     of it is in the half-space. Over a lossy one, or at ``c_high``, it comes in with a finite size,
     exp(-r Im k) of which is left at a range r; gradients are those of the modes that are there, on
     either side. What the modes left out amount to, :func:`forward_models.truncation_error` tells.
+
+    Leaky modes, and all modes over an elastic half-space, are counted by the argument principle.
+    Waves in the half-space of wavenumber q (compressional, shear) go as exp(-γz) with KRAKENC's
+    branch, conjugated for exp(-iωt):
+
+        γ = √(k² - q²) where Re k² ≥ Re q²: the wave decays downwards,
+        γ = -i √(q² - k²) elsewhere: it travels downwards, and grows where k is complex.
+
+    On it a mode belongs to the set when
+
+        Re k² > (ω/c_high)² and 0 ≤ Im k² < Re k²,
+
+    the last leaving out what decays by more than 22 dB in a horizontal wavelength; and unless
+    ``leaky``, Re k² > Re q² of the compressional wave, so that shear alone may leak. The set jumps
+    where a root passes Re k² = Re q². Slower than 0.99 of the slowest sound speed there is but the
+    interface wave of an elastic half-space (Scholte wave), which belongs to the set.
+
+    ∫φ²/ρ dz then stands for -∂W/∂k² of unit mode functions: the integral over the fluid, and over
+    the half-space ∂(ψ/φ)/∂k², ψ = ρ⁻¹ dφ/dz, which is the integral there where a fluid's converges.
 
     Args:
         environment: B environments.
@@ -68,12 +89,14 @@ def solve_modes(
         depth: (D,) or (B, D) m where the mode functions are wanted.
         c_high: largest phase speed, m/s; None sets no limit but the half-space.
         attenuation: ``"exact"`` solves for complex modes; ``"perturbative"`` takes real modes with
-            first-order loss, as KRAKEN does, and is wrong by factors in slow lossy sediments.
+            first-order loss, as KRAKEN does, and is wrong by factors in slow lossy sediments; it
+            has neither leaky modes nor elastic half-spaces.
+        leaky: whether modes may leak compressional waves into the half-space; needs ``c_high``.
         on_error: ``"raise"``, or ``"nan"``: a bad environment has no modes and NaN throughout and
             is named in a warning; the others are computed.
 
     Raises:
-        ModelInputError: values that no medium can have, named.
+        ModelInputError: values that no medium can have, named; a depth in an elastic half-space.
 
     Example (Pekeris guide at 20 Hz, one mode):
 
@@ -89,13 +112,13 @@ def solve_modes(
     problems = {
         row: f"depth: {float(at[row, column]):g} m must be finite and zero or more"
         for row, column in torch.nonzero(~((at >= 0) & torch.isfinite(at))).tolist()
-    }
+    } | within_solid(environment, at, "depth")
     if problems or on_error != "raise":  # else make_problem checks
         problems |= environment.problems()
     good = usable(problems, batch, on_error, stacklevel=3)
     if good is not None:
         environment, at = environment[good], at[good]
-    problem = make_problem(environment, frequency, c_high)
+    problem = make_problem(environment, frequency, c_high, leaky=leaky)
     solution: tuple[Tensor, ...]
     if len(problem):
         solution = _Solution.apply(problem, attenuation, at, *problem.media)

@@ -21,6 +21,11 @@ N_COLUMNS = 10
 # Bottom conditions, as the kernels know them. A perturbed half-space is KRAKEN's: the real part of
 # its vertical wavenumber bounds the real problem, the imaginary part is part of the perturbation.
 HALF_SPACE, RIGID, VACUUM, PERTURBED_HALF_SPACE = 0, 1, 2, 3
+# An elastic half-space; and half-spaces on a stated sheet, on which waves decay downwards or leak
+# whatever their wavenumber: fluid ones, elastic ones by the compressional and the shear wave.
+ELASTIC = 4
+DECAYING, LEAKING = 5, 6
+DECAYING_DECAYING, DECAYING_LEAKING, LEAKING_LEAKING = 7, 8, 9
 
 # Vertical phase of a step, rad. Below π a step holds at most one zero of a mode; where modes decay
 # the power series of the propagator, of positive terms there, reaches further.
@@ -48,6 +53,7 @@ VECTOR = 8
 
 _SAMPLES = 9  # of the phase's rate along a segment
 _SHORT = 8.0  # largest phase, rad, of a segment whose rate is sampled once
+_INTERFACE_MARGIN = 1.2  # between layers the interface wave may be slower than between half-spaces
 _PROBES = 12  # trial modes that tell how steeply anything that matters decays at a depth
 
 
@@ -78,24 +84,31 @@ def build_steps(
     bottom: int,
     c_half: Any,
     rho_half: Any,
+    c_shear: Any,
     c_high: float,
+    leaky: bool,
     merge: bool,
 ) -> Any:
     """The eigenproblems of a chunk of B environments at F frequencies, environment by environment.
 
     An *item* is one environment at one frequency. Its members are the modes with phase speed below
     ``c_high`` and, over a half-space, below its sound speed: x = k² between x_min =
-    max((ω/c_high)², Re k² of the half-space) and x_max, the largest Re k² of the stack.
+    max((ω/c_high)², Re k² of the half-space) and x_max, the largest Re k² of the stack. With
+    ``leaky`` the half-space sets no limit. An item is *open* if it is leaky or elastic: its modes
+    may be anywhere where |Im x| ≤ |x| and so are its steps; an elastic one has an interface wave
+    besides, of x above x_max, at its bottom.
 
     Args:
         omega: (F,) rad/s.
         thickness, rho: (B, S); c_top, c_bottom: (F, B, S) complex.
-        c_half: (F, B) complex; rho_half: (B,); ``bottom`` one of the kinds above.
+        c_half, c_shear: (F, B) complex, the latter 0 for a fluid; rho_half: (B,); ``bottom`` one of
+            the first three kinds above.
         merge: whether segments may share a step.
 
     Returns:
         steps (n, N_COLUMNS) of all items in turn, first (B·F + 1,) their bounds, x_min, x_max,
-        axis (the step of largest mean k²), kind, q_bottom, rho_bottom (B·F,) each, and the pieces
+        axis (the step of largest mean k²), kind, q_bottom, rho_bottom, q_shear, open (B·F,) each,
+        x_interface (B·F,), a bound for the interface wave's x or 0, and the pieces
         of segments that the steps are made of: (step, segment) and (from, to) as fractions of the
         segment. Where the deepest part of a profile matters to no mode it is cut, and the item
         closes with a half-space of the k² and density found there.
@@ -106,15 +119,26 @@ def build_steps(
     rate = np.empty((n_items, n_segments, _SAMPLES))
     x_min, x_max = np.empty(n_items), np.empty(n_items)
     q_bottom, rho_bottom = np.zeros(n_items, np.complex128), np.ones(n_items)
-    kind = np.full(n_items, bottom)
+    q_shear, x_interface = np.zeros(n_items, np.complex128), np.zeros(n_items)
+    kind, is_open = np.full(n_items, bottom), np.zeros(n_items, np.bool_)
     size = 0
     for item in range(n_items):
         b, f = item // omega.size, item % omega.size
         x_min[item] = (omega[f] / c_high) ** 2
         if bottom == HALF_SPACE:
             q_bottom[item], rho_bottom[item] = (omega[f] / c_half[f, b]) ** 2, rho_half[b]
-            x_min[item] = max(x_min[item], q_bottom[item].real)
+            if not leaky:
+                x_min[item] = max(x_min[item], q_bottom[item].real)
+            elastic = c_shear[f, b] != 0.0
+            is_open[item] = leaky or elastic
+            if elastic:
+                kind[item] = ELASTIC
+                q_shear[item] = (omega[f] / c_shear[f, b]) ** 2
         x_max[item] = _largest_k_squared(omega[f], thickness[b], c_top[f, b], c_bottom[f, b])
+        if kind[item] == ELASTIC:
+            x_interface[item] = _INTERFACE_MARGIN * interface_wave(
+                q_bottom[item].real, q_shear[item].real, rho_bottom[item], x_max[item], rho[b].max()
+            )
         last[item] = _phase_rates(
             omega[f],
             thickness[b],
@@ -123,8 +147,20 @@ def build_steps(
             n2,
             x_min[item],
             max(x_max[item], x_min[item]),
+            is_open[item],
+            x_interface[item],
             rate[item],
         )
+        if kind[item] == ELASTIC:
+            _raise_rates(
+                omega[f],
+                thickness[b],
+                c_top[f, b],
+                c_bottom[f, b],
+                n2,
+                x_interface[item],
+                rate[item],
+            )
         for s in range(n_segments):
             size += _step_count(rate[item, s])
     steps = np.empty((size, N_COLUMNS))
@@ -172,11 +208,11 @@ def build_steps(
                 decay = (
                     decay + total[0].real * math.sqrt(x_min[item] - q0) if q0 < x_min[item] else 0.0
                 )
-                if s > last[item] and decay > TAIL:
+                if s > last[item] and decay > TAIL and kind[item] != ELASTIC:
                     kind[item] = HALF_SPACE
                     q_bottom[item], rho_bottom[item] = total[1], rho[b, s]
                     break
-            if s > last[item] and decay > TAIL:
+            if s > last[item] and decay > TAIL and kind[item] != ELASTIC:
                 break
         first[item + 1] = row
         # In isovelocity water the first of many equals, whatever their rounding.
@@ -192,6 +228,9 @@ def build_steps(
         kind,
         q_bottom,
         rho_bottom,
+        q_shear,
+        is_open,
+        x_interface,
         piece[:used].copy(),
         edges[:used].copy(),
     )
@@ -218,6 +257,8 @@ def _phase_rates(
     n2: bool,
     x_min: float,
     x_max: float,
+    is_open: bool,
+    x_interface: float,
     rate: Any,
 ) -> int:
     """Fills (segment, sample) steps per segment; returns the last segment where a mode oscillates.
@@ -243,7 +284,7 @@ def _phase_rates(
         )
         # A segment of few steps is sampled at its middle alone.
         highest, lowest = max(top.real, bottom.real), min(top.real, bottom.real)
-        short = h**2 * max(highest - x_min, x_max - lowest) < _SHORT**2
+        short = h**2 * max(highest - x_min, max(x_max, x_interface) - lowest) < _SHORT**2
         samples = 1 if short else _SAMPLES
         for i in range(samples):
             q = middle
@@ -262,9 +303,60 @@ def _phase_rates(
                 h * math.sqrt(max(q.real - x_min, 0.0) + abs(q.imag)) / PHASE_LIMIT,
                 h * math.sqrt(steepest + abs(q.imag)) / DECAY_LIMIT,
             )
+            if is_open:  # |x - q| ≤ x_max for all x that matters
+                rate[s, i] = max(rate[s, i], h * math.sqrt(x_max) / DECAY_LIMIT)
         if short:
             rate[s, 1:] = rate[s, 0]
     return last_oscillating
+
+
+@njit(cache=True, nogil=True)
+def _raise_rates(
+    omega: float, thickness: Any, c_top: Any, c_bottom: Any, n2: bool, x: float, rate: Any
+) -> None:
+    """Makes the rates enough for an interface wave, which decays upwards from the bottom."""
+    decay = 0.0
+    for s in range(thickness.size - 1, -1, -1):
+        for i in range(_SAMPLES - 1, -1, -1):
+            if thickness[s] <= 0.0 or decay > TAIL:
+                continue
+            q = k_squared(omega, c_top[s], c_bottom[s], i / (_SAMPLES - 1.0), n2).real
+            gamma = thickness[s] * math.sqrt(max(x - q, 0.0))
+            rate[s, i] = max(rate[s, i], gamma / DECAY_LIMIT)
+            decay += gamma / _SAMPLES
+
+
+@njit(cache=True, nogil=True)
+def interface_wave(q_bottom: float, q_shear: float, rho_bottom: float, q: float, rho: float) -> Any:
+    """x of the Scholte wave between a lossless fluid and an elastic half-space.
+
+    The root above q and q_shear of (Jensen et al., sec. 2.4; Cagniard's equation)
+
+        √(x - q) R(x) / ρ + q_shear² √(x - q_bottom) / ρ_bottom = 0,
+        R = (2x - q_shear)² - 4x √(x - q_bottom) √(x - q_shear),
+
+    where the left side falls from above zero to below, to 1e-6.
+    """
+    low = max(q, q_shear)
+    high = low
+    while _cagniard(high, q_bottom, q_shear, rho_bottom, q, rho) > 0.0:
+        low, high = high, 2.0 * high
+    while high - low > 1e-6 * high:
+        middle = 0.5 * (low + high)
+        if _cagniard(middle, q_bottom, q_shear, rho_bottom, q, rho) > 0.0:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+@njit(cache=True, nogil=True)
+def _cagniard(
+    x: float, q_bottom: float, q_shear: float, rho_bottom: float, q: float, rho: float
+) -> float:
+    gamma = math.sqrt(max(x - q_bottom, 0.0))
+    rayleigh = (2.0 * x - q_shear) ** 2 - 4.0 * x * gamma * math.sqrt(max(x - q_shear, 0.0))
+    return math.sqrt(max(x - q, 0.0)) * rayleigh / rho + q_shear**2 * gamma / rho_bottom
 
 
 @njit(cache=True, nogil=True)

@@ -27,11 +27,16 @@ from numba import njit
 from forward_models.normal_modes.propagator import complex_eta_functions
 from forward_models.normal_modes.steps import (
     CHECK_EVERY,
+    DECAYING,
+    DECAYING_DECAYING,
+    DECAYING_LEAKING,
+    ELASTIC,
     H2,
     HALF_SPACE,
     HRHO,
     INV_HRHO,
     LARGE,
+    LEAKING,
     PERTURBED_HALF_SPACE,
     Q0I,
     Q0R,
@@ -41,6 +46,7 @@ from forward_models.normal_modes.steps import (
     V1R,
     V2I,
     V2R,
+    VACUUM,
     VECTOR,
     gather,
 )
@@ -159,13 +165,54 @@ def half_space_decay(x: complex, loss: float, q: complex, kind: int, direction: 
         return complex(gamma.real, 0.0), complex((0.5 * change / gamma).real, 0.0)
     at_loss = complex(q.real, loss * q.imag)
     # Past cut-off (Re x < Re q) the outgoing branch: a mode that leaks downwards.
-    leaky = x.real < q.real
+    leaky = kind == LEAKING or (kind != DECAYING and x.real < q.real)
     gamma = -1j * cmath.sqrt(at_loss - x) if leaky else cmath.sqrt(x - at_loss)
     if direction == ALONG_X:
         return gamma, 0.5 / gamma
     if direction == ALONG_LOSS:
         return gamma, complex(0.0, -0.5 * q.imag) / gamma
     return gamma, -at_loss / gamma
+
+
+@njit(
+    "UniTuple(c16, 4)(c16, f8, c16, c16, f8, i8, i8)",
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def half_space_state(
+    x: complex, loss: float, q: complex, q_shear: complex, rho: float, kind: int, direction: int
+) -> Any:
+    """(φ, ψ, ∂φ, ∂ψ) on top of a half-space, up to one factor.
+
+    Above a fluid ψ = -γ φ/ρ. Above a solid normal displacement and stress are continuous and the
+    shear stress vanishes (Jensen et al., sec. 2.4), so that with γ and γₛ of the compressional and
+    the shear wave
+
+        φ = [(2x - k_s²)² - 4x γ γₛ] / k_s⁴,   ψ = -γ/ρ,
+
+    which has no poles and becomes the fluid's as k_s² grows.
+    """
+    if kind < ELASTIC or kind == DECAYING or kind == LEAKING:
+        gamma, d_gamma = half_space_decay(x, loss, q, kind, direction)
+        return 1.0 + 0j, -gamma / rho, 0j, -d_gamma / rho
+    of_p = DECAYING if kind == DECAYING_DECAYING or kind == DECAYING_LEAKING else LEAKING
+    of_s = DECAYING if kind == DECAYING_DECAYING else LEAKING
+    if kind == ELASTIC:
+        of_p = of_s = HALF_SPACE
+    gamma, d_gamma = half_space_decay(x, loss, q, of_p, direction)
+    gamma_s, d_gamma_s = half_space_decay(x, loss, q_shear, of_s, direction)
+    k2, dx, d_k2 = complex(q_shear.real, loss * q_shear.imag), 1.0, 0j
+    if direction == ALONG_LOSS:
+        dx, d_k2 = 0.0, complex(0.0, q_shear.imag)
+    elif direction == ALONG_FREQUENCY:
+        dx, d_k2 = 0.0, 2.0 * k2
+    twice = 2.0 * x - k2
+    phi = twice * twice - 4.0 * x * gamma * gamma_s
+    d_phi = 2.0 * twice * (2.0 * dx - d_k2) - 4.0 * dx * gamma * gamma_s
+    d_phi -= 4.0 * x * (d_gamma * gamma_s + gamma * d_gamma_s)
+    unit = 1.0 / (k2 * k2)
+    return phi * unit, -gamma / rho, (d_phi - 2.0 * phi * d_k2 / k2) * unit, -d_gamma / rho
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -181,6 +228,7 @@ def shots(
     kind: int,
     q_bottom: complex,
     rho_bottom: float,
+    q_shear: complex,
     above: Any,
     below: Any,
     slot: Any,
@@ -202,17 +250,24 @@ def shots(
         above[PHR if top == RIGID else PSR, :] = 1.0
     if lower < stack.shape[0]:
         _decaying(stack, lower - 1, 1.0, direction, below)
-    elif kind == HALF_SPACE or kind == PERTURBED_HALF_SPACE:
-        below[PHR, :] = 1.0
-        for m in range(VECTOR):
-            at = complex(below[XR, m], below[XI, m])
-            gamma, d_gamma = half_space_decay(at, below[LOSS, m], q_bottom, kind, direction)
-            below[PSR, m], below[PSI, m] = -gamma.real / rho_bottom, -gamma.imag / rho_bottom
-            below[DPSR, m], below[DPSI, m] = -d_gamma.real / rho_bottom, -d_gamma.imag / rho_bottom
     elif kind == RIGID:
         below[PHR, :] = 1.0
-    else:
+    elif kind == VACUUM:
         below[PSR, :] = -1.0
+    else:
+        for m in range(VECTOR):
+            at = complex(below[XR, m], below[XI, m])
+            u, v, du, dv = half_space_state(
+                at, below[LOSS, m], q_bottom, q_shear, rho_bottom, kind, direction
+            )
+            below[PHR, m], below[PHI, m], below[PSR, m], below[PSI, m] = (
+                u.real,
+                u.imag,
+                v.real,
+                v.imag,
+            )
+            below[DPHR, m], below[DPHI, m] = du.real, du.imag
+            below[DPSR, m], below[DPSI, m] = dv.real, dv.imag
     if direction == ALONG_X:
         _shoot_along_x(stack, upper, node, direction, above, slot, kept)
         _shoot_along_x(stack, lower, node, direction, below, slot, kept)
@@ -262,12 +317,15 @@ def wronskian(
     kind: Any,
     q_bottom: Any,
     rho_bottom: Any,
+    q_shear: Any,
+    whole: bool,
 ) -> Any:
     """(W, ∂W along ``direction``, scale) of each lane, from states of unit size at the match node.
 
     Lanes block_first[i] to block_first[i + 1] belong to item block_item[i] and meet at
     block_node[i]. W and ∂W share a factor, of which ``scale`` is the logarithm taken out: with it
-    the derivatives of two directions compare.
+    the derivatives of two directions compare. Shots start where a mode has died; with ``whole``
+    they start at the ends, as an analytic W must.
     """
     value, change = np.empty(x.size, np.complex128), np.empty(x.size, np.complex128)
     scale = np.empty(x.size)
@@ -281,7 +339,10 @@ def wronskian(
         b = block_first[block]
         while b < block_first[block + 1]:
             a = b
-            b, upper, lower = gather(stack, x, a, block_first[block + 1], node)
+            if whole:
+                b, upper, lower = min(a + VECTOR, block_first[block + 1]), 0, stack.shape[0]
+            else:
+                b, upper, lower = gather(stack, x, a, block_first[block + 1], node)
             shots(
                 x[a:b],
                 loss[a:b],
@@ -294,6 +355,7 @@ def wronskian(
                 kind[item],
                 q_bottom[item],
                 rho_bottom[item],
+                q_shear[item],
                 above,
                 below,
                 slot,

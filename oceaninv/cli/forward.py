@@ -41,6 +41,10 @@ Loss = Annotated[
         "--attenuation", help="Complex modes, or real ones with first-order loss as in KRAKEN."
     ),
 ]
+Leaky = Annotated[
+    bool,
+    typer.Option("--leaky", help="With the modes that leak into the half-space, up to c-high."),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -63,6 +67,7 @@ def modes(
     ] = None,
     c_high: CHigh = None,
     attenuation: Loss = Attenuation.exact,
+    leaky: Leaky = False,
 ) -> None:
     """Normal modes of an Acoustics Toolbox file.
 
@@ -78,6 +83,7 @@ def modes(
             depth=depths,
             c_high=c_high,
             attenuation=attenuation.value,
+            leaky=leaky,
             progress=progress,
         )
     with whole_file(output) as temporary:
@@ -107,6 +113,7 @@ def field(
     ] = None,
     c_high: CHigh = None,
     attenuation: Loss = Attenuation.exact,
+    leaky: Leaky = False,
     incoherent: Annotated[
         bool | None,
         typer.Option(
@@ -161,6 +168,7 @@ def field(
             **given,
             c_high=c_high,
             attenuation=attenuation.value,
+            leaky=leaky,
             coherence=coherence,
             method=method.value,
             truncation=truncation,

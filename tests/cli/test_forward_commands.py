@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from reference_cases import CORE, Case, load_case
+from reference_cases import CORE, ELASTIC, LEAKY, Case, load_case
 from typer.testing import CliRunner, Result
 
 from forward_models import adiabatic_pressure, read_env, read_env_profiles, solve_modes, stack
@@ -101,6 +101,38 @@ def test_the_installed_command_gives_the_reference_modes_and_field(tmp_path: Pat
         assert done.stderr == ""  # no progress bar where there is no terminal
     check_modes(modes, case, "exact")
     check_field(field, case, "exact")
+
+
+@pytest.mark.parametrize("name", LEAKY + ELASTIC)
+def test_leaky_modes_of_a_file(tmp_path: Path, name: str) -> None:
+    case = load_case(name)
+    env, out = case.write(tmp_path), tmp_path / "out.nc"
+    leaky = ["--leaky"] if name in LEAKY else []
+    result = run("modes", env, "-f", tones(case), *leaky, "-o", out)
+    assert result.exit_code == 0, result.output
+    with xr.open_dataset(out) as modes:
+        for frequency, answers in case.answers.items():
+            row = modes.sel(frequency=frequency)
+            k = (row["k_real"] + 1j * row["k_imag"]).values[: int(row["n_modes"])]
+            np.testing.assert_allclose(k, answers.k["exact"], rtol=1e-8)
+    result = run("field", env, "-f", tones(case), *leaky, "-o", out)
+    assert result.exit_code == 0, result.output
+    if leaky:
+        check_field(out, case, "exact")
+
+
+def test_what_leaky_modes_cannot_do_is_one_line(tmp_path: Path) -> None:
+    out = tmp_path / "out.nc"
+    env = load_case("elastic_hard").write(tmp_path)
+    for options, message in (
+        (["--attenuation", "perturbative"], "attenuation: 'perturbative' has no leaky modes"),
+        (["--depth", "120"], "environment 0: depth: 120 m lies in the elastic half-space"),
+    ):
+        result = run("modes", env, *options, "-o", out)
+        assert result.exit_code == 2
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1
+    assert not out.exists()
 
 
 def test_options_replace_what_the_files_say(tmp_path: Path) -> None:

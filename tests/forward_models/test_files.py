@@ -142,7 +142,11 @@ def test_what_is_written_reads_back_the_same(
             )
         )
         top = z / 10
-    below = HalfSpace(data.draw(speed), 2000.0, 0.3) if bottom == "half_space" else None
+    below = None
+    if bottom == "half_space":
+        c = data.draw(speed)
+        shear = data.draw(st.one_of(st.just(0.0), st.floats(100.0, 0.8 * c)))
+        below = HalfSpace(c, 2000.0, 0.3, shear, data.draw(loss) if shear else 0.0)
     environment = Environment.from_layers(
         layers,
         below,
@@ -185,7 +189,7 @@ def test_what_is_written_reads_back_the_same(
         ("'A' 0.0", "'A' -1", "line 12: bottom, SIGMA: -1 m must be zero or more"),
         ("'A' 0.0", "'A' rough", "line 12: bottom, SIGMA: 'rough' is not a number"),
         ("500, 0.0, 100.0", "500, , 100.0", "line 5: layer 1, NMESH: nothing between two commas"),
-        ("40.0 1.5D3 0.0", "40.0 1.5D3 300", "line 7: layer 1, cS: 300: elastic media are not"),
+        ("40.0 1.5D3 0.0", "40.0 1.5D3 300", "line 7: layer 1, cS: 300: elastic layers are not"),
         ("40.0 1.5D3 0.0", "40.0 0.0 0.0", "line 7: layer 1, cP: 0 must be above zero"),
         ("40.0 1.5D3 0.0", "40.0 -1500 0.0", "line 7: layer 1, cP: -1500 must be above zero"),
         ("40.0 1.5D3 0.0", "40.0 NaN 0.0", "line 7: layer 1, cP: NaN must be finite"),
@@ -204,6 +208,16 @@ def test_what_is_written_reads_back_the_same(
         ("'A' 0.0", "'A~' 0.0", "BOTOPT(2:2): '~': bathymetry files are not supported"),
         ("'A' 0.0", "'A 0.0", "lacks the closing quote"),
         ("110.0 1800.0", "110.0 0", "half-space, cP: 0 must be above zero"),
+        (
+            "1800.0 0.0 2.0",
+            "1800.0 1600 2.0",
+            "half-space, cS: 1600 must be zero or more and below",
+        ),
+        (
+            "1800.0 0.0 2.0 /",
+            "1800.0 600 2.0 0.1 -1",
+            "half-space, alphaS: -1 must be zero or more",
+        ),
         ("1400.0 1800.0", "1400.0 1300.0", "cHigh: 1300 must be above cLow = 1400"),
         ("1400.0 1800.0", "1495 1800.0", "cLow: 1495 is above the slowest sound speed, 1490"),
         ("5\n10.0 90.0 /", "5\n10.0 /", "RD: 1 of 5 values before '/'"),

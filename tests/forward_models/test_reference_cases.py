@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from reference_cases import CORE, HARD, load_case
+from reference_cases import CORE, ELASTIC, HARD, LEAKY, load_case
 
 from forward_models import pressure, solve_modes
 
@@ -49,6 +49,34 @@ def test_pressure_matches_the_reference(name: str, kind: str) -> None:
         expected = answers.p[kind]
         error = np.linalg.norm(p[0, i, 0].numpy() - expected) / np.linalg.norm(expected)
         assert error < 1e-4, frequency
+
+
+@pytest.mark.parametrize("name", LEAKY + ELASTIC)
+def test_leaky_modes_match_the_reference(name: str) -> None:
+    case = load_case(name)
+    leaky = name in LEAKY  # the elastic ones leak shear alone, which needs no asking
+    options = {"c_high": case.env["c_high"], "leaky": leaky}
+    modes = solve_modes(case.environment, list(case.answers), **options)
+    for i, (frequency, answers) in enumerate(case.answers.items()):
+        expected = answers.k["exact"]
+        count = int(modes.n_modes[0, i])
+        assert count == expected.size, frequency
+        k = modes.wavenumber[0, i, :count].numpy()
+        np.testing.assert_array_less(np.abs(k - expected), 1e-8 * np.abs(expected), str(frequency))
+        if leaky:
+            speed = modes.group_speed[0, i, :count]
+            np.testing.assert_allclose(speed, answers.group_speed, rtol=1e-6)
+            p = pressure(
+                case.environment,
+                [frequency],
+                source_depth=case.source_depth,
+                receiver_depth=case.receiver_depth,
+                range_m=[1000.0 * r for r in case.range_km],
+                **options,
+            )
+            of_case = answers.p["exact"]
+            error = np.linalg.norm(p[0, 0, 0].numpy() - of_case) / np.linalg.norm(of_case)
+            assert error < 1e-4, frequency
 
 
 # Of degenerate pairs (twin_duct) any basis is right.

@@ -24,6 +24,9 @@ CORE = (
 )
 # two ducts behind a barrier, sound channels, strong loss, cut-off, 3.5 kHz, pairs alike to 1e-16
 HARD = ("double_duct", "surface_duct", "munk", "high_loss", "near_cutoff", "hf3500", "twin_duct")
+# modes that leak: over fluid half-spaces, of which they are a part on request, and elastic ones
+LEAKY = ("leaky_pekeris", "slow_bottom")
+ELASTIC = ("elastic_scholte", "elastic_hard")
 
 Complex = NDArray[np.complex128]
 
@@ -52,7 +55,8 @@ class Case:
         bottom = self.env["bottom"]
         half_space = None
         if bottom["type"] == "A":
-            half_space = HalfSpace(bottom["c"], 1000.0 * bottom["rho"], bottom["alpha"])
+            shear = (bottom.get("cs", 0.0), bottom.get("alphas", 0.0))
+            half_space = HalfSpace(bottom["c"], 1000.0 * bottom["rho"], bottom["alpha"], *shear)
         return Environment.from_layers(
             [
                 Layer(layer["z"], layer["c"], 1000.0 * layer["rho"], layer["alpha"])
@@ -81,7 +85,9 @@ class Case:
         lines.append(f"'{bottom['type']}' 0.0")
         if bottom["type"] == "A":
             depth = env["layers"][-1]["z"][-1]
-            lines.append(f"  {depth} {bottom['c']} 0.0 {bottom['rho']} {bottom['alpha']} 0.0 /")
+            shear, loss = bottom.get("cs", 0.0), bottom.get("alphas", 0.0)
+            waves = f"{bottom['c']} {shear} {bottom['rho']} {bottom['alpha']} {loss}"
+            lines.append(f"  {depth} {waves} /")
         lines += [f"{env['c_low']} {env['c_high']}  ! cLow cHigh", "0.0  ! RMAX"]
         depths = [*_vector(self.source_depth), *_vector(self.receiver_depth)]
         path = folder / f"{self.name}.env"
@@ -105,14 +111,17 @@ def load_case(name: str) -> Case:
     return Case(
         name=name,
         env=content["env"],
-        source_depth=content["source_depths"],
-        receiver_depth=content["receiver_depths"],
-        range_km=content["ranges_km"],
+        source_depth=content.get("source_depths", [36.0]),
+        receiver_depth=content.get("receiver_depths", [50.0]),
+        range_km=content.get("ranges_km", [1.0]),
         answers=answers,
     )
 
 
 def _answers_from_json(row: dict[str, Any]) -> Answers:
+    if "k" in row:  # of an elastic case, which has nothing else; a root may be listed twice
+        k = np.unique(_complex(row["k"]))[::-1]
+        return Answers({"exact": k}, {}, np.empty(0), np.empty((0, 0)))
     kinds = {"exact": "exact", "perturbative": "pert"}
     return Answers(
         k={kind: _complex(row[f"k_{key}"]) for kind, key in kinds.items()},

@@ -1,0 +1,291 @@
+"""Modes over a half-space that carries energy away: leaky modes, and all modes of an elastic one.
+
+There is no real problem here whose roots could be counted. The vertical wavenumbers of the waves in
+the half-space divide the plane of x = k² into strips: right of Re k² of a wave the wave decays
+downwards, left of it it leaks (see ``half_space_decay``). On each strip W is analytic, and the
+argument principle counts its zeros (``contour``). Roots come from the modes of the same guide over
+a rigid bottom, by Newton's method; those that it misses, told by the count, from a grid of starts
+with the known roots divided out. The interface wave of an elastic half-space (Scholte wave), slower
+than all else, is bracketed on the real axis and followed into the loss (``interface_waves``).
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from forward_models.normal_modes.complex_modes import EXACT, SMOOTH, newton
+from forward_models.normal_modes.contour import zeros_within
+from forward_models.normal_modes.interface_waves import interface_waves
+from forward_models.normal_modes.items import Items, Lanes, wronskian_of
+from forward_models.normal_modes.real_modes import count_modes, neighbour_distance
+from forward_models.normal_modes.steps import (
+    DECAYING,
+    DECAYING_DECAYING,
+    DECAYING_LEAKING,
+    ELASTIC,
+    LEAKING,
+    LEAKING_LEAKING,
+    RIGID,
+)
+from forward_models.normal_modes.trapped_modes import trapped_modes
+
+# The strips reach this far beyond the largest k² of the stack, where only an interface wave lives.
+_BEYOND = 1.02
+# In shares of the mean distance of roots: two nearer than this are one; the last move of deflated
+# Newton steps, whose error is about its square.
+_SAME, _EXACT = 1e-6, 3e-6
+_ROUNDS = 12
+_NEWTON_LIMIT = 40
+_STRONGER = 0.01  # share of ∂W/∂x from which on a mode is better matched at the bottom
+
+
+@dataclass(frozen=True)
+class _Strips:
+    """Strips of the open items by increasing x: ``sheet`` has an item for each.
+
+    ``item`` (strips,) is the item that a strip belongs to, ``first`` (items + 1,) its bounds,
+    ``spacing`` (strips,) the mean distance of roots.
+    """
+
+    sheet: Items
+    item: np.ndarray
+    first: np.ndarray
+    spacing: np.ndarray
+
+    def of(self, item: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """(lane,) the strip that holds Re x, or -1."""
+        strip = np.full(item.size, -1)
+        for number in range(3):
+            candidate = self.first[item] + number
+            exists = np.flatnonzero(candidate < self.first[item + 1])
+            there = candidate[exists]
+            inside = (x.real[exists] > self.sheet.x_min[there]) & (
+                x.real[exists] < self.sheet.x_max[there]
+            )
+            strip[exists[inside]] = there[inside]
+        return strip
+
+
+def open_modes(items: Items) -> tuple[Lanes, np.ndarray]:
+    """(lanes, x) of every mode of the open items of a chunk, in any order.
+
+    Members are the roots with Re x above x_min and 0 ≤ Im x < Re x, each on the sheet of its strip.
+    Warns where fewer are found than there are.
+    """
+    companion = replace(items, kind=np.where(_radiates(items), RIGID, items.kind))
+    counts = np.where(items.open, count_modes(companion), 0)
+    strips = _strips(items, counts)
+    lanes, start = trapped_modes(companion, counts, EXACT, exact=True)
+    wave, at = interface_waves(items)
+    strip = np.append(strips.of(lanes.item, start), strips.of(wave.item, at))
+    beyond = strip[start.size :] < 0
+    node, start = np.append(lanes.node, wave.node), np.append(start, at)
+    order = np.lexsort((-start.real, node, strip))
+    order = order[strip[order] >= 0]
+    expected = np.bincount(strip[order], minlength=len(strips.sheet))
+    on, x = _roots(strips, Lanes(strip[order], node[order]), start[order])
+    on, x = _completed(strips, on, x, expected)
+    on, x = _at_best_nodes(strips, on, x)
+    return (
+        Lanes(
+            np.append(strips.item[on.item], wave.item[beyond]),
+            np.append(on.node, wave.node[beyond]),
+        ),
+        np.append(x, at[beyond]),
+    )
+
+
+def _radiates(items: Items) -> np.ndarray:
+    """(items,) whether some mode above x_min leaks into the half-space, or might."""
+    return (items.kind == ELASTIC) | (items.open & (items.q_bottom.real > items.x_min))
+
+
+def _strips(items: Items, counts: np.ndarray) -> _Strips:
+    owner, low, high, kind = [], [], [], []
+    for i in np.flatnonzero(items.open & (items.x_max > items.x_min)).tolist():
+        elastic = items.kind[i] == ELASTIC
+        p, s = items.q_bottom[i].real, items.q_shear[i].real
+        x_min, x_max = items.x_min[i], _BEYOND * items.x_max[i]
+        cuts = [q for q in ((p, s) if elastic else (p,)) if x_min < q < x_max]
+        for a, b in zip([x_min, *cuts], [*cuts, x_max], strict=True):
+            owner.append(i)
+            low.append(a)
+            high.append(b)
+            if elastic:
+                both = DECAYING_DECAYING if a >= s else DECAYING_LEAKING
+                kind.append(both if a >= p else LEAKING_LEAKING)
+            else:
+                kind.append(DECAYING if a >= p else LEAKING)
+    item = np.array(owner, np.int64)
+    sheet = items.sheets(item, np.array(kind, np.int64), np.array(low), np.array(high))
+    first = np.searchsorted(item, np.arange(len(items) + 1))
+    spacing = (_BEYOND * items.x_max - items.x_min) / (counts + 1)
+    return _Strips(sheet, item, first, spacing[item])
+
+
+def _roots(strips: _Strips, on: Lanes, start: np.ndarray) -> tuple[Lanes, np.ndarray]:
+    """(lanes, x): the members that Newton's method reaches from ``start``, each once."""
+    spacing = strips.spacing[on.item]
+    apart = np.minimum(neighbour_distance(on, start.real), spacing)
+    apart = np.maximum(apart, 1e-4 * spacing)
+    x, good = newton(strips.sheet, on, start, np.ones(start.size), apart, SMOOTH)
+    good &= _member(strips.sheet, on.item, x)
+    on, x, start = on[good], x[good], start[good]
+    # Twins in ducts of their own started together; others that end together are one.
+    order = np.lexsort((x.real, on.item))
+    drop = np.zeros(x.size, bool)
+    for apart_by in (1, 2, 3):
+        a, b = order[apart_by:], order[:-apart_by]
+        near = _SAME * strips.spacing[on.item[a]]
+        same = (on.item[a] == on.item[b]) & (np.abs(x[a] - x[b]) < near)
+        drop[a[same & (np.abs(start[a] - start[b]) > near)]] = True
+    return on[~drop], x[~drop]
+
+
+def _member(sheet: Items, strip: np.ndarray, x: np.ndarray) -> np.ndarray:
+    inside = (x.real > sheet.x_min[strip]) & (x.real < sheet.x_max[strip])
+    return inside & (x.imag < x.real) & (x.imag > -1e-9 * x.real)
+
+
+def _completed(
+    strips: _Strips, on: Lanes, x: np.ndarray, expected: np.ndarray
+) -> tuple[Lanes, np.ndarray]:
+    """(lanes, x) with the roots that the count shows to be missing.
+
+    A region of which few are missing tells them by its sums of roots; the others, and those whose
+    roots were not reached from there, are cut in two.
+    """
+    strip = np.arange(strips.item.size)
+    low, high = strips.sheet.x_min, strips.sheet.x_max
+    for turn in range(_ROUNDS):
+        region = strips.sheet.sheets(strip, strips.sheet.kind[strip], low, high)
+        sums = zeros_within(region, expected, 0.5 * strips.spacing[strip])
+        if turn == 0:
+            total = sums[:, 0].real.astype(np.int64)
+        known = [
+            x[(on.item == s) & (x.real > a) & (x.real < b)]
+            for s, a, b in zip(strip, low, high, strict=True)
+        ]
+        missing = sums[:, 0].real.astype(np.int64) - [roots.size for roots in known]
+        few = np.flatnonzero((missing > 0) & (missing < sums.shape[1])).tolist()
+        starts = [_from_sums(region, r, sums[r], known[r]) for r in few]
+        start = np.concatenate([*starts, np.empty(0, np.complex128)])
+        at = np.repeat(strip[few], [found.size for found in starts])
+        for node in (strips.sheet.axis[at], np.diff(strips.sheet.first)[at]) if few else ():
+            on, x = _with_more(strips, on, x, Lanes(at, node), start)
+        lacking = total - np.bincount(on.item, minlength=total.size)
+        again = np.flatnonzero((missing > 0) & (lacking[strip] > 0))
+        if again.size == 0:
+            return on, x
+        cut = np.array([_cut(known[r].real, low[r], high[r]) for r in again.tolist()])
+        expected = np.repeat([known[r].size // 2 for r in again.tolist()], 2)
+        strip = np.repeat(strip[again], 2)
+        low = np.stack([low[again], cut], axis=1).reshape(-1)
+        high = np.stack([cut, high[again]], axis=1).reshape(-1)
+    for s in np.flatnonzero(lacking > 0).tolist():
+        warnings.warn(
+            f"normal modes: {lacking[s]} of {total[s]} modes with Re k² between "
+            f"{strips.sheet.x_min[s]:g} and {strips.sheet.x_max[s]:g} rad²/m² were not found",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return on, x
+
+
+def _cut(known: np.ndarray, low: float, high: float) -> float:
+    """Where to cut a region: between two known roots near its middle."""
+    ends = np.sort(np.concatenate([[low], known, [high]]))
+    middles = 0.5 * (ends[1:] + ends[:-1])
+    # A wide gap near the middle rather than a narrow one in it.
+    worth = np.diff(ends) - 0.5 * np.abs(middles - 0.5 * (low + high))
+    return float(middles[np.argmax(worth)])
+
+
+def _from_sums(sheet: Items, region: int, sums: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The missing roots of a region from sums of powers of all of them (Newton's identities)."""
+    middle = 0.5 * (sheet.x_min[region] + sheet.x_max[region])
+    half = 0.5 * (sheet.x_max[region] - sheet.x_min[region])
+    u = (known - middle) / half
+    power = sums - np.sum(u[:, None] ** np.arange(sums.size), axis=0)
+    count = round(power[0].real)
+    elementary = [1.0 + 0j]
+    for n in range(1, count + 1):
+        terms = [(-1) ** (i - 1) * elementary[n - i] * power[i] for i in range(1, n + 1)]
+        elementary.append(sum(terms) / n)
+    signs = (-1.0) ** np.arange(count + 1)
+    return middle + half * np.roots(signs * np.array(elementary))
+
+
+def _with_more(
+    strips: _Strips, on: Lanes, x: np.ndarray, lanes: Lanes, start: np.ndarray
+) -> tuple[Lanes, np.ndarray]:
+    """(lanes, x) with the members that Newton's method reaches from ``start`` beside those."""
+    sheet = strips.sheet
+    order = np.lexsort((-start.real, lanes.node, lanes.item))
+    lanes = lanes[order]
+    at, good = _deflated_newton(strips, lanes, start[order], on, x)
+    good &= _member(sheet, lanes.item, at)
+    lanes, at = lanes[good], at[good]
+    # Of roots that are one, keep those known before, or the first.
+    strip, node = np.append(on.item, lanes.item), np.append(on.node, lanes.node)
+    x, new = np.append(x, at), np.arange(x.size + at.size) >= x.size
+    order = np.lexsort((x.real, strip))
+    apart = np.abs(np.diff(x[order])) > _SAME * strips.spacing[strip[order]][1:]
+    cluster = np.cumsum(np.append(True, apart | (np.diff(strip[order]) != 0)))
+    order = order[np.lexsort((new[order], cluster))]
+    cluster = np.sort(cluster)
+    keep = order[~new[order] | np.append(True, np.diff(cluster) != 0)]
+    return Lanes(strip[keep], node[keep]), x[keep]
+
+
+def _at_best_nodes(strips: _Strips, on: Lanes, x: np.ndarray) -> tuple[Lanes, np.ndarray]:
+    """(lanes, x) with shots that meet where the mode is strong: where it was, or at the bottom.
+
+    ∂W/∂x of unit states is the norm of the mode over its squared amplitude at the node.
+    """
+    sheet = strips.sheet
+    one = np.ones(x.size)
+    lanes = Lanes(on.item, np.diff(sheet.first)[on.item])
+    order = np.lexsort((-x.real, lanes.node, lanes.item))
+    at_bottom, here = np.empty(x.size), np.empty(x.size)
+    at_bottom[order] = np.abs(wronskian_of(sheet, lanes[order], x[order], one)[1])
+    order = np.lexsort((-x.real, on.node, on.item))
+    here[order] = np.abs(wronskian_of(sheet, on[order], x[order], one)[1])
+    lanes = Lanes(on.item, np.where(at_bottom < _STRONGER * here, lanes.node, on.node))
+    order = np.lexsort((-x.real, lanes.node, lanes.item))
+    lanes, x = lanes[order], x[order]
+    moved = np.flatnonzero(lanes.node == np.diff(sheet.first)[lanes.item])
+    spacing = strips.spacing[lanes.item[moved]]
+    x[moved], _ = newton(sheet, lanes[moved], x[moved], one[moved], spacing, SMOOTH)
+    return lanes, x
+
+
+def _deflated_newton(
+    strips: _Strips, lanes: Lanes, x: np.ndarray, on: Lanes, roots: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(x, converged): Newton's method on W / Π (x - roots of the same strip)."""
+    x = x.copy()
+    tolerance = _EXACT * strips.spacing[lanes.item]
+    converged = np.zeros(x.size, bool)
+    active = np.arange(x.size)
+    order = np.argsort(on.item, kind="stable")
+    counts = np.bincount(on.item, minlength=strips.item.size)
+    table = np.full((strips.item.size, counts.max(initial=0)), 1e30 + 0j)  # far: no pull
+    table[np.arange(table.shape[1]) < counts[:, None]] = roots[order]
+    for _ in range(_NEWTON_LIMIT):
+        if active.size == 0:
+            break
+        value, slope = wronskian_of(strips.sheet, lanes[active], x[active], np.ones(active.size))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            pull = np.sum(1.0 / (x[active, None] - table[lanes.item[active]]), axis=1)
+            move = 1.0 / (slope / value - pull)
+        x[active] -= move
+        converged[active] = np.abs(move) < tolerance[active]
+        going = ~converged[active] & (
+            np.abs(x[active]) < 10.0 * strips.sheet.x_max[lanes.item[active]]
+        )
+        active = active[going]
+    return x, converged

@@ -1,0 +1,68 @@
+"""Modes that the bottom traps, complex where the guide is lossy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from forward_models.normal_modes.complex_modes import complex_modes
+from forward_models.normal_modes.items import Items, Lanes, lossless_of
+from forward_models.normal_modes.real_modes import choose_nodes, neighbour_distance, real_modes
+from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE
+
+_LEAST = 4e-16  # of γ² in shares of k²: at cut-off, but for rounding
+
+
+def trapped_modes(
+    items: Items, counts: np.ndarray, tolerance: float, *, exact: bool
+) -> tuple[Lanes, np.ndarray]:
+    """(lanes, x): ``counts`` modes of each item, with the loss if ``exact``.
+
+    ``tolerance`` is the error to leave, in shares of the distance to the neighbouring root.
+    """
+    lanes, real_x = real_modes(items, counts)
+    lanes = choose_nodes(items, lanes, real_x)
+    order = np.lexsort((-real_x, lanes.node, lanes.item))
+    lanes, x = lanes[order], real_x[order]
+    distance = neighbour_distance(lanes, x)
+    drift = np.empty(x.size, np.complex128)
+    left = np.arange(x.size)
+    while left.size:
+        move, drift[left], _ = newton_step(items, lanes[left], x[left], distance[left])
+        x[left] += move
+        left = left[np.abs(move) > math.sqrt(0.1 * tolerance) * distance[left]]
+    x = x + 0j
+    if exact:
+        lossy = items.lossy()[lanes.item]
+        solved, x[lossy] = complex_modes(items, lanes[lossy], x[lossy], drift[lossy], tolerance)
+        lanes.node[lossy] = solved.node
+    return lanes, x
+
+
+def newton_step(
+    items: Items,
+    lanes: Lanes,
+    x: np.ndarray,
+    distance: np.ndarray,
+    depth: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(move, drift, φ) at real x of the lossless guide: Newton's move, dx/d(loss), mode functions.
+
+    Roots nearer to each other than their moves stay: where two all but coincide, the phase knew
+    them better. ``distance`` is that to the neighbouring root; φ is (lane, D) at (items, D) m.
+    """
+    value, slope, change, phi = lossless_of(items, lanes, x, depth)
+    near = np.abs(value) < 0.1 * distance * np.abs(slope)
+    move = np.where(near, _from_cut_off(items, lanes, x, -value / slope), 0.0)
+    return move, -1j * change / slope, phi
+
+
+def _from_cut_off(items: Items, lanes: Lanes, x: np.ndarray, move: np.ndarray) -> np.ndarray:
+    """Newton's ``move`` in x = q + γ², taken in γ, in which W is smooth at cut-off, and γ ≥ 0."""
+    q = items.q_bottom[lanes.item]
+    branch = np.isin(items.kind[lanes.item], (HALF_SPACE, PERTURBED_HALF_SPACE))
+    branch &= (items.kind[lanes.item] == HALF_SPACE) | (q.imag == 0.0)
+    gamma2 = np.maximum(x - q.real, _LEAST * x)
+    gamma = np.maximum(np.sqrt(gamma2) + 0.5 * move / np.sqrt(gamma2), np.sqrt(_LEAST * x))
+    return np.where(branch, q.real + gamma**2 - x, move)
