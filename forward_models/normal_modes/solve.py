@@ -16,6 +16,7 @@ from forward_models.normal_modes.batch import (
     as_tensor,
     in_parallel,
     make_problem,
+    within_solid,
 )
 from forward_models.normal_modes.chunk import Attenuation, ModeList, solve_chunk
 from forward_models.normal_modes.gradients import Cotangents, require_exact
