@@ -31,6 +31,7 @@ from forward_models.normal_modes.batch import (
 from forward_models.normal_modes.chunk import Attenuation, ModeList, solve_chunk
 from forward_models.normal_modes.gradients import Cotangents, require_exact
 from forward_models.normal_modes.items import mode_functions_of
+from forward_models.torch_modes import Device, Precision, pressure_on, require_double
 
 _ROOT_I = complex(math.sqrt(0.5), math.sqrt(0.5))
 
@@ -44,6 +45,8 @@ def pressure(
     range_m: Numbers,
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    device: Device | None = None,
+    precision: Precision = "double",
 ) -> Tensor:
     """Complex pressure on a grid, normalised to 1 at 1 m: (B, F, S, R, K).
 
@@ -53,7 +56,7 @@ def pressure(
         source_depth: (S,) m, in the water.
         receiver_depth: (R,) m, in any medium.
         range_m: (K,) m, above zero.
-        c_high, attenuation: as for :func:`forward_models.solve_modes`.
+        c_high, attenuation, device, precision: as for :func:`forward_models.solve_modes`.
 
     Raises:
         ModelInputError: a source outside the water, a range that is not positive, a bad medium.
@@ -63,6 +66,23 @@ def pressure(
         torch.atleast_1d(as_tensor(v)) for v in (source_depth, receiver_depth, range_m)
     )
     depth = torch.cat([source, receiver])
+    if device is not None:
+        s, r = np.meshgrid(
+            np.arange(source.numel()), source.numel() + np.arange(receiver.numel()), indexing="ij"
+        )
+        result = _pairs_on(
+            device,
+            environment,
+            problem,
+            depth.expand(len(problem), -1),
+            s.ravel(),
+            r.ravel(),
+            ranges.expand(len(problem), 1, -1),
+            attenuation,
+            precision,
+        )
+        return result.reshape(*result.shape[:2], *s.shape, -1)
+    require_double(precision)
     s, r, k = np.meshgrid(
         np.arange(source.numel()),
         source.numel() + np.arange(receiver.numel()),
@@ -90,6 +110,8 @@ def array_pressure(
     range_m: Numbers,
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    device: Device | None = None,
+    precision: Precision = "double",
 ) -> Tensor:
     """Complex pressure at the elements of an array, each with its own depth and range: (B, F, R).
 
@@ -102,7 +124,7 @@ def array_pressure(
         source_depth: (B,) m.
         receiver_depth: (B, R) m.
         range_m: (B, R) m.
-        c_high, attenuation: as for :func:`forward_models.solve_modes`.
+        c_high, attenuation, device, precision: as for :func:`forward_models.solve_modes`.
 
     Raises:
         ModelInputError: a source outside the water, a range that is not positive, a bad medium.
@@ -113,15 +135,22 @@ def array_pressure(
     receiver = as_tensor(receiver_depth)
     receiver = receiver.expand(batch, receiver.shape[-1])
     elements = np.arange(receiver.shape[1])
-    return _pairs(
-        environment,
-        problem,
-        torch.cat([source[:, None], receiver], dim=1),
-        np.zeros_like(elements),
-        elements + 1,
-        as_tensor(range_m).expand(receiver.shape),
-        attenuation,
-    )
+    depth = torch.cat([source[:, None], receiver], dim=1)
+    pairs = (np.zeros_like(elements), elements + 1)
+    distance = as_tensor(range_m).expand(receiver.shape)
+    if device is not None:
+        return _pairs_on(
+            device,
+            environment,
+            problem,
+            depth,
+            *pairs,
+            distance[:, :, None],
+            attenuation,
+            precision,
+        )[..., 0]
+    require_double(precision)
+    return _pairs(environment, problem, depth, *pairs, distance, attenuation)
 
 
 def transmission_loss(p: Tensor) -> Tensor:
@@ -138,7 +167,40 @@ def _pairs(
     distance: Tensor,
     attenuation: Attenuation,
 ) -> Tensor:
-    """(B, F, P) pressure for pairs of columns of ``depth``, ``distance`` apart."""
+    """(B, F, P) pressure for pairs of columns of ``depth``, ``distance`` (B, P) apart."""
+    _require_places(environment, depth, source, receiver, distance)
+    result = _Pressure.apply(
+        problem, source, receiver, attenuation, distance, depth, *problem.media
+    )
+    return result / _source_density(environment, problem)[:, None, None]
+
+
+def _pairs_on(
+    device: Device,
+    environment: Environment,
+    problem: Problem,
+    depth: Tensor,
+    source: np.ndarray,
+    receiver: np.ndarray,
+    distance: Tensor,
+    attenuation: Attenuation,
+    precision: Precision,
+) -> Tensor:
+    """(B, F, P, K) pressure on a device; ``distance`` is (B, P, K), or (B, 1, K) for all pairs."""
+    _require_places(environment, depth, source, receiver, distance.flatten(1))
+    result = pressure_on(device, problem, depth, source, receiver, distance, attenuation, precision)
+    density = _source_density(environment, problem).to(result.device)
+    return result / density[:, None, None, None]
+
+
+def _require_places(
+    environment: Environment,
+    depth: Tensor,
+    source: np.ndarray,
+    receiver: np.ndarray,
+    distance: Tensor,
+) -> None:
+    """Raises ModelInputError for a place where no source or receiver can be."""
     water = environment.water_depth.detach()[:, None]
     at = depth.detach()
     _require(
@@ -151,12 +213,12 @@ def _pairs(
     _require(
         distance.detach(), lambda r: (r > 0) & torch.isfinite(r), "range", "finite and above zero"
     )
-    result = _Pressure.apply(
-        problem, source, receiver, attenuation, distance, depth, *problem.media
-    )
+
+
+def _source_density(environment: Environment, problem: Problem) -> Tensor:
+    """(B,) g/cm³ of the water."""
     first = torch.from_numpy(np.argmax(problem.thickness > 0, axis=1))
-    density = environment.density[torch.arange(len(problem)), first] / 1000.0
-    return result / density[:, None, None]
+    return environment.density[torch.arange(len(problem)), first] / 1000.0
 
 
 class _Pressure(torch.autograd.Function):

@@ -44,18 +44,23 @@ class ModeList:
         return Lanes(np.repeat(np.arange(self.first.size - 1), np.diff(self.first)), self.node)
 
 
+def require_known(attenuation: Attenuation) -> None:
+    """Raises ModelInputError unless ``attenuation`` is ``"exact"`` or ``"perturbative"``."""
+    if attenuation not in ("exact", "perturbative"):
+        raise ModelInputError(
+            f"attenuation: {attenuation!r} is unknown; use 'exact' or 'perturbative'"
+        )
+
+
 def solve_chunk(
     problem: Problem, rows: slice, depth: np.ndarray, attenuation: Attenuation, *, speeds: bool
 ) -> ModeList:
     """Modes of the environments ``rows`` at all frequencies; ``depth`` is (rows, D) m.
 
     Raises:
-        ModelInputError: ``attenuation`` is neither ``"exact"`` nor ``"perturbative"``.
+        ModelInputError: an unknown ``attenuation``.
     """
-    if attenuation not in ("exact", "perturbative"):
-        raise ModelInputError(
-            f"attenuation: {attenuation!r} is unknown; use 'exact' or 'perturbative'"
-        )
+    require_known(attenuation)
     items = problem.items(rows)
     exact = attenuation == "exact"
     # Membership is one rule for both: the modes of the real problem of first-order loss.

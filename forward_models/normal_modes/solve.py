@@ -19,6 +19,7 @@ from forward_models.normal_modes.batch import (
 )
 from forward_models.normal_modes.chunk import Attenuation, ModeList, solve_chunk
 from forward_models.normal_modes.gradients import Cotangents, require_exact
+from forward_models.torch_modes import Device, Precision, modes_on, require_double
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ def solve_modes(
     depth: Numbers = (),
     c_high: float | None = None,
     attenuation: Attenuation = "exact",
+    device: Device | None = None,
+    precision: Precision = "double",
 ) -> Modes:
     """Trapped modes of every environment at every frequency: all of them, by an oscillation count.
 
@@ -63,9 +66,13 @@ def solve_modes(
         c_high: largest phase speed, m/s; None sets no limit but the half-space.
         attenuation: ``"exact"`` solves for complex modes; ``"perturbative"`` takes real modes with
             first-order loss, as KRAKEN does, and is wrong by factors in slow lossy sediments.
+        device: None computes on the processor with compiled kernels, and knows gradients; a torch
+            device (``"cuda"``) computes there with tensors, in large batches, and leaves the
+            results there.
+        precision: of the arithmetic on a device, see :mod:`forward_models.torch_modes`.
 
     Raises:
-        ModelInputError: values that no medium can have, named.
+        ModelInputError: values that no medium can have, named; a device that is not there.
 
     Example (Pekeris guide at 20 Hz, one mode):
 
@@ -77,12 +84,15 @@ def solve_modes(
     """
     problem = make_problem(environment, frequency, c_high)
     depths = as_tensor(depth)
-    k, phi, speed, counts = _Solution.apply(
-        problem, attenuation, depths.expand(len(problem), depths.shape[-1]), *problem.media
-    )
+    at = depths.expand(len(problem), depths.shape[-1])
+    if device is None:
+        require_double(precision)
+        k, phi, speed, counts = _Solution.apply(problem, attenuation, at, *problem.media)
+    else:
+        k, phi, speed, counts = modes_on(device, problem, at, attenuation, precision)
     return Modes(
-        frequency=torch.from_numpy(problem.omega / (2.0 * np.pi)),
-        depth=depths,
+        frequency=torch.from_numpy(problem.omega / (2.0 * np.pi)).to(k.device),
+        depth=depths.to(k.device),
         wavenumber=k,
         mode_function=phi,
         group_speed=speed,
