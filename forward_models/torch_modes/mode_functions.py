@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,9 +21,9 @@ from forward_models.normal_modes.steps import (
     V2I,
     V2R,
 )
+from forward_models.normal_modes.wronskian import ALONG_X
 from forward_models.torch_modes.propagator import complex_eta_functions
 from forward_models.torch_modes.shots import Block, Ends, Shots, make_shots
-from forward_models.normal_modes.wronskian import ALONG_X
 from forward_models.torch_modes.states import half_space_decay
 from forward_models.torch_modes.table import Lanes, Table
 from forward_models.torch_modes.wronskian import shoot
@@ -99,7 +101,7 @@ class _Kept:
 
     made: Tensor
 
-    def watch(self, block: Block, phi: Tensor, psi: Tensor, log: Tensor) -> None:
+    def watch(self, block: Block, passed: Sequence[Tensor], log: Tensor) -> None:
         """Keeps what the pairs of a block need; number -1 is the start."""
         last = len(self.bounds) - 1
         a = int(self.bounds[min(block.start + 1, last)])
@@ -108,8 +110,8 @@ class _Kept:
             return
         step, shot = self.made[a:b] - (block.start + 1), self.place[a:b]
         pair = self.pair[a:b]
-        self.phi[pair] = phi[step, shot].to(self.phi.dtype)
-        self.psi[pair] = psi[step, shot].to(self.psi.dtype)
+        parts = [part[step, shot].to(torch.float64) for part in passed]
+        self.phi[pair], self.psi[pair] = torch.complex(*parts[:2]), torch.complex(*parts[2:])
         self.log[pair] = log[shot]
 
 
@@ -178,7 +180,7 @@ def _at_offset(
 def _within_step(
     table: Table, row: Tensor, offset: Tensor, x: Tensor, loss: Tensor, f: Tensor, g: Tensor
 ) -> Tensor:
-    """φ at ``offset`` below the top of a step; the moments over that part follow from the whole's."""
+    """φ at ``offset`` below the top of a step, by the moments over that part of it."""
     h2, hrho, q0, q0_loss, v1, v1_loss, v2, v2_loss, h = table.columns(
         (H2, HRHO, Q0R, Q0I, V1R, V1I, V2R, V2I, THICKNESS), row
     )

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from forward_models.normal_modes.steps import H2, HRHO, INV_HRHO, Q0R, V1R, V2R
-from forward_models.torch_modes.propagator import eta_functions, transfer, transfer_by_z
-from forward_models.torch_modes.shots import Ends, make_shots, rows_of
-from forward_models.torch_modes.states import (
+from forward_models.torch_modes.blocks import Passage, run
+from forward_models.torch_modes.propagator import (
+    Transfer,
     advance,
     advance_derivative,
-    each_step,
-    real_starts,
-    rescale,
+    eta_functions,
+    scaled,
+    transfer,
+    transfer_by_z,
 )
+from forward_models.torch_modes.shots import Ends, make_shots, passage_of
+from forward_models.torch_modes.states import real_starts, rescaled
 from forward_models.torch_modes.table import Lanes, Table
 
 _COLUMNS = (H2, HRHO, INV_HRHO, Q0R, V1R, V2R)
@@ -32,19 +36,15 @@ def phase(
     shots = make_shots(table, lanes, ends)
     at = x[shots.lane]
     state = [row[shots.order].to(dtype) for row in real_starts(table, lanes, ends, x)[:4]]
-    zeros = torch.zeros_like(state[0])
+    state.append(torch.zeros_like(state[0]))
     for block in shots.blocks:
         n = block.alive
-        columns = table.columns(_COLUMNS, rows_of(shots, table, block))
-        new = carry(columns, at[:n], shots.sign[:n], *(row[:n] for row in (*state, zeros)))
-        for row, values in zip((*state, zeros), new, strict=True):
-            row[:n] = values
-        rescale(state, n)
+        run(carry, passage_of(shots, table, block), [at[:n]], [row[:n] for row in state])
     axis = table.first[lanes.item] + lanes.node
     h2, q0, inv_hrho = table.columns((H2, Q0R, INV_HRHO), axis)
     # Any fixed positive scale gives the same roots; this one makes Θ nearly linear in phase.
     scale = ((q0 - table.x_min[lanes.item]).clamp(min=1e-12) * h2).sqrt() * inv_hrho
-    rows = torch.stack([*state, zeros]).to(torch.float64)
+    rows = torch.stack(state).to(torch.float64)
     above, below = shots.unsorted(rows)
     upper, slope = _angle(above, scale)
     lower, d_lower = _angle(below, scale)
@@ -52,33 +52,30 @@ def phase(
 
 
 def carry(
-    columns: list[Tensor],
-    x: Tensor,
-    sign: Tensor,
-    f: Tensor,
-    g: Tensor,
-    df: Tensor,
-    dg: Tensor,
-    n: Tensor,
-) -> tuple[Tensor, ...]:
-    """The state (φ, ψ, ∂φ/∂x, ∂ψ/∂x, zeros of φ) some steps further; columns are (step, shot) each."""
+    passage: Passage, shot: Sequence[Tensor], state: Sequence[Tensor]
+) -> tuple[list[Tensor], None]:
+    """φ, ψ, ∂φ/∂x, ∂ψ/∂x and the zeros of φ after a block; ``shot`` is x."""
+    (x,), (f, g, df, dg, zeros) = shot, state
     dtype = f.dtype
-    h2, hrho, inv_hrho, q0, v1, v2 = columns
-    # The difference of numbers that are nearly alike, before anything is rounded.
-    z = (h2 * (x - q0)).to(dtype)
-    hrho, inv_hrho, v1 = ((sign * c).to(dtype) for c in (hrho, inv_hrho, v1))
-    h2, v2 = h2.to(dtype), v2.to(dtype)
-    eta = eta_functions(z)
-    p = transfer(z, v1, v2, hrho, inv_hrho, eta)
-    d = transfer_by_z(z, v1, v2, hrho, inv_hrho, eta)
-    d = type(d)(*(h2 * row for row in d))
+
+    def matrices(columns: list[Tensor]) -> tuple[Transfer, ...]:
+        h2, hrho, inv_hrho, q0, v1, v2 = columns
+        # The difference of numbers that are nearly alike, before anything is rounded.
+        z = (h2 * (x - q0)).to(dtype)
+        hrho, inv_hrho, v1 = ((passage.sign * c).to(dtype) for c in (hrho, inv_hrho, v1))
+        h2, v2 = h2.to(dtype), v2.to(dtype)
+        eta = eta_functions(z)
+        by_z = transfer_by_z(z, v1, v2, hrho, inv_hrho, eta)
+        return transfer(z, v1, v2, hrho, inv_hrho, eta), scaled(by_z, h2)
+
     negative = f < 0
-    for here, by_x in each_step(p, d):
-        df, dg = advance_derivative(here, by_x, f, g, df, dg)
-        f, g = advance(here, f, g)
-        n = n + (negative ^ (f < 0))
+    for p, d in passage.each(_COLUMNS, matrices):
+        df, dg = advance_derivative(p, d, f, g, df, dg)
+        f, g = advance(p, f, g)
+        zeros = zeros + (negative ^ (f < 0))
         negative = f < 0
-    return f, g, df, dg, n
+    new, _ = rescaled([f, g, df, dg], f.abs() + g.abs())
+    return [*new, zeros], None
 
 
 def _angle(state: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
+from torch import Tensor
+
 from forward_models.normal_modes import propagator as series
 
 _ETA_3 = [getattr(series, f"_A{n}") for n in range(11)]
@@ -48,22 +51,24 @@ def complex_eta_functions(z: Any) -> Etas:
 def transfer(z: Any, v1: Any, v2: Any, hrho: Any, inv_hrho: Any, eta: Etas) -> Transfer:
     """The matrix of a step of moments v₁ and v₂; hρ and v₁ negative for a step upwards."""
     w = v1 * v1 * (1.0 / 24.0)
-    odd = 0.5 * v1 * eta.eta1
+    half = v2 * 0.5
+    odd = v1 * 0.5 * eta.eta1
     even = eta.xi - w * eta.eta2
-    p12 = (eta.eta0 - 0.5 * v2 * eta.eta2 - w * eta.eta3) * hrho
-    p21 = (z * (eta.eta0 + 0.5 * v2 * eta.eta2) - w * (eta.eta1 + 7.0 * eta.eta2)) * inv_hrho
+    p12 = (eta.eta0 - half * eta.eta2 - w * eta.eta3) * hrho
+    p21 = (z * (eta.eta0 + half * eta.eta2) - w * (eta.eta1 + eta.eta2 * 7.0)) * inv_hrho
     return Transfer(even + odd, p12, p21, even - odd)
 
 
 def transfer_by_z(z: Any, v1: Any, v2: Any, hrho: Any, inv_hrho: Any, eta: Etas) -> Transfer:
     """Its derivative by Z."""
     w = v1 * v1 * (1.0 / 24.0)
-    odd = 0.25 * v1 * eta.eta2
-    even = 0.5 * (eta.eta0 - w * eta.eta3)
-    p12 = 0.5 * (eta.eta1 - 0.5 * v2 * eta.eta3 - w * eta.eta4) * hrho
-    half = 0.5 * z
-    p21 = eta.eta0 + half * eta.eta1 + 0.5 * v2 * (eta.eta2 + half * eta.eta3)
-    p21 = (p21 - 0.5 * w * (eta.eta2 + 7.0 * eta.eta3)) * inv_hrho
+    half = v2 * 0.5
+    odd = v1 * 0.25 * eta.eta2
+    even = (eta.eta0 - w * eta.eta3) * 0.5
+    p12 = (eta.eta1 - half * eta.eta3 - w * eta.eta4) * 0.5 * hrho
+    by_half = z * 0.5
+    p21 = eta.eta0 + by_half * eta.eta1 + half * (eta.eta2 + by_half * eta.eta3)
+    p21 = (p21 - w * 0.5 * (eta.eta2 + eta.eta3 * 7.0)) * inv_hrho
     return Transfer(even + odd, p12, p21, even - odd)
 
 
@@ -72,31 +77,57 @@ def transfer_by_moments(
 ) -> Transfer:
     """Its change with v₁ and v₂ when those change by dv₁ and dv₂, at one Z."""
     dw = v1 * dv1 * (1.0 / 12.0)
-    odd = 0.5 * dv1 * eta.eta1
-    even = -1.0 * (dw * eta.eta2)
-    p12 = -1.0 * (0.5 * dv2 * eta.eta2 + dw * eta.eta3) * hrho
-    p21 = (0.5 * dv2 * z * eta.eta2 - dw * (eta.eta1 + 7.0 * eta.eta2)) * inv_hrho
+    half = dv2 * 0.5
+    odd = dv1 * 0.5 * eta.eta1
+    even = dw * eta.eta2 * -1.0
+    p12 = (half * eta.eta2 + dw * eta.eta3) * -1.0 * hrho
+    p21 = (half * z * eta.eta2 - dw * (eta.eta1 + eta.eta2 * 7.0)) * inv_hrho
     return Transfer(even + odd, p12, p21, even - odd)
 
 
+def scaled(matrix: Transfer, factor: Any) -> Transfer:
+    """Every element times a factor."""
+    return Transfer(*(element * factor for element in matrix))
+
+
+def added(one: Transfer, other: Transfer) -> Transfer:
+    """The sum, element by element."""
+    return Transfer(*(a + b for a, b in zip(one, other, strict=True)))
+
+
+def advance(p: Transfer, f: Any, g: Any) -> tuple[Any, Any]:
+    """(φ, ψ) one step further."""
+    if isinstance(f, Tensor):
+        return torch.addcmul(p.p11 * f, p.p12, g), torch.addcmul(p.p21 * f, p.p22, g)
+    return p.p11 * f + p.p12 * g, p.p21 * f + p.p22 * g
+
+
+def advance_derivative(
+    p: Transfer, d: Transfer, f: Any, g: Any, df: Any, dg: Any
+) -> tuple[Any, Any]:
+    """(∂φ, ∂ψ) one step further, d being the derivative of p."""
+    df, dg = advance(p, df, dg)
+    of_f, of_g = advance(d, f, g)
+    return df + of_f, dg + of_g
+
+
 def _recursion(z: Any, eta3: Any, eta4: Any) -> Etas:
-    eta2 = z * eta4 + 7.0 * eta3
-    eta1 = z * eta3 + 5.0 * eta2
-    eta0 = z * eta2 + 3.0 * eta1
+    eta2 = z * eta4 + eta3 * 7.0
+    eta1 = z * eta3 + eta2 * 5.0
+    eta0 = z * eta2 + eta1 * 3.0
     return Etas(z * eta1 + eta0, eta0, eta1, eta2, eta3, eta4)
 
 
-def _horner(coefficients: list[float], z: Any) -> Any:
+def _horner(coefficients: list[float], z: Tensor) -> Tensor:
     value = coefficients[-1] * z + coefficients[-2]
     for a in coefficients[-3::-1]:
         value = value * z + a
     return value
 
 
-def _divided(coefficients: list[float], r: Any, s: Any, z: Any) -> Any:
+def _divided(coefficients: list[float], r: Tensor, s: Tensor, z: Any) -> Any:
     """The series at z by synthetic division by z² - r z - s."""
-    b = coefficients[-1]
-    a = coefficients[-2]
-    for c in coefficients[-3::-1]:
+    a, b = s * coefficients[-1] + coefficients[-3], r * coefficients[-1] + coefficients[-2]
+    for c in coefficients[-4::-1]:
         a, b = s * b + c, r * b + a
-    return b * z + a
+    return z * b + a

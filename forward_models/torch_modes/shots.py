@@ -8,6 +8,7 @@ length of each block is chosen so that steps spent waiting stay below a tenth of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,10 +17,12 @@ import torch
 from torch import Tensor
 
 from forward_models.normal_modes.steps import CHECK_EVERY, H2, Q0R, TAIL
+from forward_models.torch_modes.blocks import FUSED_SIZES, Passage
 from forward_models.torch_modes.table import Lanes, Table
 
 PADDING_LIMIT = 0.1
-BLOCK = CHECK_EVERY  # most steps between two looks at the size of the states
+# Steps of a block, at most those between two looks at the size of the states.
+SIZES = tuple(range(CHECK_EVERY, 0, -1))
 
 
 class Block(NamedTuple):
@@ -78,7 +81,7 @@ def make_shots(table: Table, lanes: Lanes, ends: Ends) -> Shots:
     first = table.first[lanes.item]
     count = torch.cat([lanes.node - ends.upper, ends.lower - lanes.node])
     row = torch.cat([first + ends.upper, first + ends.lower - 1])
-    return _sorted(count, row, len(lanes))
+    return _sorted(count, row, len(lanes), FUSED_SIZES if table.fused else SIZES)
 
 
 def ends_of(table: Table, lanes: Lanes, x: Tensor, *, last: bool) -> Ends:
@@ -89,9 +92,8 @@ def ends_of(table: Table, lanes: Lanes, x: Tensor, *, last: bool) -> Ends:
     """
     size, first = table.size[lanes.item], table.first[lanes.item]
     node = lanes.node
-    shots = _sorted(
-        torch.cat([size - node, node]), torch.cat([first + node, first + node - 1]), len(lanes)
-    )
+    count, row = torch.cat([size - node, node]), torch.cat([first + node, first + node - 1])
+    shots = _sorted(count, row, len(lanes), SIZES)
     at = x[shots.lane]
     decay = torch.zeros_like(at)
     never = torch.iinfo(torch.int64).max
@@ -114,6 +116,14 @@ def ends_of(table: Table, lanes: Lanes, x: Tensor, *, last: bool) -> Ends:
     return Ends(upper, torch.where(down == never, size, node + down))
 
 
+def passage_of(shots: Shots, table: Table, block: Block) -> Passage:
+    """The way of the shots of a block."""
+    n = block.alive
+    sign = shots.sign[:n]
+    row, left = shots.row[:n] + sign * block.start, shots.count[:n] - block.start
+    return Passage(table.steps, row, sign, left, block.size, not table.fused)
+
+
 def rows_of(shots: Shots, table: Table, block: Block) -> Tensor:
     """(size, alive) columns of ``table.steps`` that the shots of a block pass."""
     i = block.start + torch.arange(block.size, device=table.device)[:, None]
@@ -121,7 +131,7 @@ def rows_of(shots: Shots, table: Table, block: Block) -> Tensor:
     return torch.where(i < shots.count[: block.alive], row, table.waiting)
 
 
-def _sorted(count: Tensor, row: Tensor, n: int) -> Shots:
+def _sorted(count: Tensor, row: Tensor, n: int, sizes: Sequence[int]) -> Shots:
     order = torch.argsort(count, descending=True, stable=True)
     count = count[order]
     sign = torch.where(order < n, 1, -1)
@@ -129,19 +139,17 @@ def _sorted(count: Tensor, row: Tensor, n: int) -> Shots:
     histogram = torch.bincount(count).cpu().numpy()
     # Shots that make more than i steps, for each i.
     alive = np.cumsum(histogram[::-1])[::-1][1:]
-    return Shots(order, lane, row[order], sign, count, make_blocks(alive))
+    return Shots(order, lane, row[order], sign, count, make_blocks(alive, sizes))
 
 
-def make_blocks(alive: np.ndarray) -> list[Block]:
-    """Blocks for ``alive[i]`` shots at step i, of up to BLOCK steps, that waste little."""
+def make_blocks(alive: np.ndarray, sizes: Sequence[int]) -> list[Block]:
+    """Blocks for ``alive[i]`` shots at step i that waste little; ``sizes`` fall to 1."""
     blocks, i = [], 0
     while i < alive.size:
-        size = 1
-        while size < BLOCK and i + size < alive.size:
-            useful = int(alive[i : i + size + 1].sum())
-            if (size + 1) * int(alive[i]) > (1.0 + PADDING_LIMIT) * useful:
+        for size in sizes:
+            useful = int(alive[i : i + size].sum())
+            if i + size <= alive.size and size * int(alive[i]) <= (1.0 + PADDING_LIMIT) * useful:
                 break
-            size += 1
         blocks.append(Block(i, size, int(alive[i])))
         i += size
     return blocks

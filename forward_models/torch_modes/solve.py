@@ -24,7 +24,7 @@ def modes_on(
     attenuation: Attenuation,
     precision: Precision,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(k, φ, group speed, count) padded with NaN as ``solve_modes`` returns them; depth (B, D) m."""
+    """(k, φ, group speed, count) as ``solve_modes`` returns them; ``depth`` is (B, D) m."""
     found = [
         modes
         for _, modes in stream_modes(

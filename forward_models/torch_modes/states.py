@@ -18,7 +18,6 @@ from forward_models.normal_modes.steps import (
     THICKNESS,
 )
 from forward_models.normal_modes.wronskian import ALONG_LOSS, ALONG_X
-from forward_models.torch_modes.propagator import Transfer
 from forward_models.torch_modes.shots import Ends
 from forward_models.torch_modes.table import Lanes, Table
 
@@ -133,34 +132,10 @@ def half_space_decay(
     return torch.where(perturbed, real, gamma), torch.where(perturbed, first_order, change)
 
 
-def advance(p: Transfer, f: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    """(φ, ψ) one step further."""
-    return torch.addcmul(p.p11 * f, p.p12, g), torch.addcmul(p.p21 * f, p.p22, g)
-
-
-def advance_derivative(
-    p: Transfer, d: Transfer, f: Tensor, g: Tensor, df: Tensor, dg: Tensor
-) -> tuple[Tensor, Tensor]:
-    """(∂φ, ∂ψ) one step further, d being the derivative of p."""
-    df, dg = advance(p, df, dg)
-    of_f, of_g = advance(d, f, g)
-    return df + of_f, dg + of_g
-
-
-def each_step(*matrices: Transfer) -> list[tuple[Transfer, ...]]:
-    """Matrices of a block of steps, taken apart step by step."""
-    apart = [zip(*(row.unbind(0) for row in matrix), strict=True) for matrix in matrices]
-    return [tuple(Transfer(*rows) for rows in step) for step in zip(*apart, strict=True)]
-
-
-def rescale(state: Sequence[Tensor], alive: int) -> Tensor:
-    """Scales states that have grown large, in place; the size taken out of each."""
-    size = state[0][:alive].abs() + state[1][:alive].abs()
-    size = torch.where(size > _LARGE[size.dtype], size, 1.0)
-    factor = 1.0 / size
-    for row in state:
-        row[:alive].mul_(factor)
-    return size
+def rescaled(state: Sequence[Tensor], size: Tensor) -> tuple[list[Tensor], Tensor]:
+    """(state, factor): states whose ``size`` has grown large are brought back to size one."""
+    factor = torch.where(size > _LARGE[size.dtype], 1.0 / size, 1.0)
+    return [row * factor for row in state], factor
 
 
 def _surface(table: Table, zero: Tensor, one: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -89,7 +90,7 @@ def _chunks(problem: Problem, lanes: int) -> list[slice]:
         a = bounds[-1]
         before = size[a - 1] if a else 0.0
         bounds.append(max(a + 1, int(np.searchsorted(size, before + lanes, side="right"))))
-    return [slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [slice(a, b) for a, b in pairwise(bounds)]
 
 
 def _mode_estimate(problem: Problem) -> np.ndarray:
@@ -126,7 +127,9 @@ def _joined(parts: list[Items]) -> Items:
     def joined(name: str) -> np.ndarray:
         return np.concatenate([getattr(part, name) for part in parts])
 
-    pieces = [part.piece + [offset, 0] for part, offset in zip(parts, offsets, strict=False)]
+    pieces = [
+        part.piece + np.array([offset, 0]) for part, offset in zip(parts, offsets, strict=False)
+    ]
     return Items(
         parts[0].top,
         joined("steps"),

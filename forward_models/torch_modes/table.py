@@ -11,6 +11,7 @@ from torch import Tensor
 
 from forward_models.normal_modes.items import Items
 from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE, Q0I, THICKNESS
+from forward_models.torch_modes.blocks import can_fuse
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Table:
 
     ``steps`` is (column, step), steps of all items in turn and after them one that changes nothing,
     on which shots that have arrived wait for the others; ``items`` is where it came from.
+    With ``fused`` blocks of steps become kernels.
     """
 
     items: Items
@@ -31,10 +33,11 @@ class Table:
     kind: Tensor
     q_bottom: Tensor
     rho_bottom: Tensor
+    fused: bool
 
     @classmethod
-    def upload(cls, items: Items, device: torch.device) -> Table:
-        """The items as tensors; a few copies from the host."""
+    def upload(cls, items: Items, device: torch.device, *, fused: bool | None = None) -> Table:
+        """The items as tensors; a few copies from the host. None fuses where the device can."""
         steps = np.zeros((items.steps.shape[1], items.steps.shape[0] + 1))
         steps[:, :-1] = items.steps.T
         arrays = (
@@ -48,7 +51,8 @@ class Table:
             items.q_bottom,
             items.rho_bottom,
         )
-        return cls(items, *(torch.from_numpy(array).to(device) for array in arrays))
+        tensors = [torch.from_numpy(array).to(device) for array in arrays]
+        return cls(items, *tensors, can_fuse(device) if fused is None else fused)
 
     def __len__(self) -> int:
         return self.size.numel()

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from forward_models.normal_modes.steps import H2, HRHO, INV_HRHO, Q0I, Q0R, V1I, V1R, V2I, V2R
 from forward_models.normal_modes.wronskian import ALONG_FREQUENCY, ALONG_LOSS, ALONG_X
+from forward_models.torch_modes.blocks import Pair, Passage, run
 from forward_models.torch_modes.lossless import unit_at
 from forward_models.torch_modes.propagator import (
     Transfer,
+    added,
+    advance,
+    advance_derivative,
     complex_eta_functions,
+    scaled,
     transfer,
     transfer_by_moments,
     transfer_by_z,
 )
-from forward_models.torch_modes.shots import Block, Ends, Shots, make_shots, rows_of
-from forward_models.torch_modes.states import (
-    advance,
-    advance_derivative,
-    complex_starts,
-    each_step,
-    rescale,
-)
+from forward_models.torch_modes.shots import Block, Ends, Shots, make_shots, passage_of
+from forward_models.torch_modes.states import complex_starts, rescaled
 from forward_models.torch_modes.table import Lanes, Table
 
 _COLUMNS = (H2, HRHO, INV_HRHO, Q0R, Q0I, V1R, V1I, V2R, V2I)
-_COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64}
 
-# Called with a block, φ and ψ after each of its steps (step, shot) and the logarithms of the scales
-# taken out before it.
-Watch = Callable[[Block, Tensor, Tensor, Tensor], None]
+# Called with a block, Re φ, Im φ, Re ψ and Im ψ after each of its steps (step, shot) and the
+# logarithms of the scales taken out before it.
+Watch = Callable[[Block, Sequence[Tensor], Tensor], None]
 
 
 def wronskian(
@@ -85,65 +85,83 @@ def shoot(
     direction: int = ALONG_X,
     watch: Watch | None = None,
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-    """States (φ, ψ, ∂φ, ∂ψ) of all lanes at their nodes, from above and from below, and log scales."""
-    at, share = x[shots.lane], loss[shots.lane]
+    """States (φ, ψ, ∂φ, ∂ψ) at the nodes, from above and from below, and their log scales."""
+    shot = [values[shots.lane] for values in (x.real, x.imag, loss)]
     starts = complex_starts(table, lanes, ends, x, loss, direction)
-    state = [row[shots.order].to(_COMPLEX[dtype]) for row in starts]
-    logs = torch.zeros_like(share)
+    state = [part[shots.order].to(dtype) for row in starts for part in (row.real, row.imag)]
+    logs = torch.zeros_like(shot[0])
+    carry = _CARRIES[direction, watch is not None]
     if watch is not None:
-        watch(Block(-1, 1, len(shots.lane)), state[0][None], state[1][None], logs)
+        watch(Block(-1, 1, len(shots.lane)), [row[None] for row in state[:4]], logs)
     for block in shots.blocks:
         n = block.alive
-        columns = table.columns(_COLUMNS, rows_of(shots, table, block))
-        new, phi, psi = carry(
-            columns, at[:n], share[:n], shots.sign[:n], direction, *(row[:n] for row in state)
+        before = logs.clone() if watch is not None else logs
+        passed = run(
+            carry,
+            passage_of(shots, table, block),
+            [values[:n] for values in shot],
+            [*(row[:n] for row in state), logs[:n]],
         )
-        for row, values in zip(state, new, strict=True):
-            row[:n] = values
         if watch is not None:
-            watch(block, torch.stack(phi), torch.stack(psi), logs)
-        logs[:n] += rescale(state, n).log()
-    above, below = shots.unsorted(torch.stack(state).to(torch.complex128))
+            watch(block, passed, before)
+    parts = torch.stack(state).to(torch.float64)
+    above, below = shots.unsorted(torch.complex(parts[0::2], parts[1::2]))
     return above, below, shots.unsorted(logs)
 
 
-def carry(
-    columns: list[Tensor],
-    x: Tensor,
-    loss: Tensor,
-    sign: Tensor,
+def _carry(
     direction: int,
-    f: Tensor,
-    g: Tensor,
-    df: Tensor,
-    dg: Tensor,
-) -> tuple[tuple[Tensor, ...], list[Tensor], list[Tensor]]:
-    """φ, ψ, ∂φ, ∂ψ some steps further, and φ and ψ after each; columns are (step, shot)."""
-    dtype, kind = f.real.dtype, f.dtype
-    h2, hrho, inv_hrho, q0, q0_loss, v1_real, v1_imag, v2_real, v2_imag = columns
-    v1_real, v1_imag = sign * v1_real, sign * v1_imag
-    hrho, inv_hrho = (sign * hrho).to(dtype), (sign * inv_hrho).to(dtype)
-    z = torch.complex(h2 * (x.real - q0), h2 * (x.imag - loss * q0_loss)).to(kind)
-    v1 = torch.complex(v1_real, loss * v1_imag).to(kind)
-    v2 = torch.complex(v2_real, loss * v2_imag).to(kind)
-    eta = complex_eta_functions(z)
-    p = transfer(z, v1, v2, hrho, inv_hrho, eta)
-    by_z = transfer_by_z(z, v1, v2, hrho, inv_hrho, eta)
-    if direction == ALONG_X:
-        h2 = h2.to(dtype)
-        change = Transfer(*(h2 * row for row in by_z))
-    else:
+    keep: bool,
+    passage: Passage,
+    shot: Sequence[Tensor],
+    state: Sequence[Tensor],
+) -> tuple[list[Tensor], list[Tensor] | None]:
+    """φ, ψ, ∂φ, ∂ψ in real and imaginary parts and the log scale after a block.
+
+    ``shot`` is Re x, Im x and the share of the loss. With ``keep`` also φ and ψ after each step, in
+    parts (step, shot).
+    """
+    x_real, x_imag, loss = shot
+    *parts, log = state
+    dtype = parts[0].dtype
+    number: Any = torch.complex if passage.together else Pair
+
+    def joined(real: Tensor, imag: Tensor) -> Any:
+        return number(real.to(dtype), imag.to(dtype))
+
+    def matrices(columns: list[Tensor]) -> tuple[Transfer, ...]:
+        h2, hrho, inv_hrho, q0, q0_loss, v1_real, v1_imag, v2_real, v2_imag = columns
+        v1_real, v1_imag = passage.sign * v1_real, passage.sign * v1_imag
+        hrho, inv_hrho = (passage.sign * hrho).to(dtype), (passage.sign * inv_hrho).to(dtype)
+        z = joined(h2 * (x_real - q0), h2 * (x_imag - loss * q0_loss))
+        v1, v2 = joined(v1_real, loss * v1_imag), joined(v2_real, loss * v2_imag)
+        eta = complex_eta_functions(z)
+        p = transfer(z, v1, v2, hrho, inv_hrho, eta)
+        by_z = transfer_by_z(z, v1, v2, hrho, inv_hrho, eta)
+        if direction == ALONG_X:
+            return p, scaled(by_z, h2.to(dtype))
         of_real = 2.0 if direction == ALONG_FREQUENCY else 0.0
         of_imag = of_real * loss + (1.0 if direction == ALONG_LOSS else 0.0)
-        dz = torch.complex(-h2 * of_real * q0, -h2 * of_imag * q0_loss).to(kind)
-        dv1 = torch.complex(of_real * v1_real, of_imag * v1_imag).to(kind)
-        dv2 = torch.complex(of_real * v2_real, of_imag * v2_imag).to(kind)
+        dz = joined(-of_real * h2 * q0, -of_imag * h2 * q0_loss)
+        dv1 = joined(of_real * v1_real, of_imag * v1_imag)
+        dv2 = joined(of_real * v2_real, of_imag * v2_imag)
         by_moments = transfer_by_moments(z, v1, dv1, dv2, hrho, inv_hrho, eta)
-        change = Transfer(*(a * dz + b for a, b in zip(by_z, by_moments, strict=True)))
-    phi, psi = [], []
-    for here, d in each_step(p, change):
-        df, dg = advance_derivative(here, d, f, g, df, dg)
-        f, g = advance(here, f, g)
-        phi.append(f)
-        psi.append(g)
-    return (f, g, df, dg), phi, psi
+        return p, added(scaled(by_z, dz), by_moments)
+
+    f, g, df, dg = (number(*parts[i : i + 2]) for i in (0, 2, 4, 6))
+    passed: list[tuple[Tensor, ...]] = []
+    for p, d in passage.each(_COLUMNS, matrices):
+        df, dg = advance_derivative(p, d, f, g, df, dg)
+        f, g = advance(p, f, g)
+        passed.append((f.real, f.imag, g.real, g.imag))
+    rows = [part for value in (f, g, df, dg) for part in (value.real, value.imag)]
+    new, factor = rescaled(rows, sum(part.abs() for part in rows[:4]))
+    kept = [torch.stack(part) for part in zip(*passed, strict=True)] if keep else None
+    return [*new, log - factor.to(log.dtype).log()], kept
+
+
+_CARRIES = {
+    (direction, keep): functools.partial(_carry, direction, keep)
+    for direction in (ALONG_X, ALONG_LOSS, ALONG_FREQUENCY)
+    for keep in (False, True)
+}
