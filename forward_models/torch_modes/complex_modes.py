@@ -22,7 +22,6 @@ from forward_models.normal_modes.complex_modes import (
     _NEWTON_LIMIT,
     _ON_THE_WAY,
     _SHIFT_LIMIT,
-    _extrapolated,
     _least_decay,
 )
 from forward_models.torch_modes.real_modes import neighbour_distance
@@ -114,10 +113,10 @@ def _march(
     # The root one step before the start that a parabola, in the end a cubic, would have had.
     path = [origin - length * drift, origin]
     for step in range(1, steps + 1):
-        guess = _extrapolated(path[-4:])  # type: ignore[arg-type]
+        guess = _extrapolated(path[-4:])
         tolerance = (_EXACT if step == steps else _ON_THE_WAY) * spacing
         share = torch.full_like(start, step * length)
-        x, converged = newton(table, lanes, guess, share, tolerance, dtype)  # type: ignore[arg-type]
+        x, converged = newton(table, lanes, guess, share, tolerance, dtype)
         doubtful |= ~converged | ((x - guess).abs() > _DOUBT * spacing)
         path.append(x)
         if step == 1:
@@ -125,6 +124,15 @@ def _march(
         elif step == 2:
             path[0] = (6.0 * path[2] - path[3] - 3.0 * origin - 6.0 * length * drift) / 2.0
     return path[-1], doubtful
+
+
+def _extrapolated(x: list[Tensor]) -> Tensor:
+    """The next of equidistant values by the polynomial through all of them, a cubic at most."""
+    if len(x) == 2:
+        return 2.0 * x[1] - x[0]
+    if len(x) == 3:
+        return 3.0 * (x[2] - x[1]) + x[0]
+    return 4.0 * (x[3] + x[1]) - 6.0 * x[2] - x[0]
 
 
 def _duplicates(lanes: Lanes, x: Tensor, start: Tensor, spacing: Tensor) -> Tensor:

@@ -33,13 +33,14 @@ class Block(NamedTuple):
     alive: int
 
 
-class Ends(NamedTuple):
+@dataclass(frozen=True)
+class Ends:
     """(lanes,) nodes where the two shots of each lane start."""
 
     upper: Tensor
     lower: Tensor
 
-    def __getitem__(self, index: Tensor) -> Ends:  # type: ignore[override]
+    def __getitem__(self, index: Tensor) -> Ends:
         return Ends(self.upper[index], self.lower[index])
 
 

@@ -36,11 +36,9 @@ def modes_on(
     held = torch.arange(most, device=counts.device) < counts[:, None]
 
     def padded(values: Tensor) -> Tensor:
-        whole = torch.full(
-            (*held.shape, *values.shape[1:]), math.nan, dtype=values.dtype, device=values.device
-        )
-        if whole.is_complex():
-            whole = whole + 1j * math.nan
+        filler = complex(math.nan, math.nan) if values.is_complex() else math.nan
+        shape = (*held.shape, *values.shape[1:])
+        whole = torch.full(shape, filler, dtype=values.dtype, device=values.device)
         whole[held] = values
         return whole.reshape(len(problem), problem.omega.size, *whole.shape[1:])
 
@@ -99,8 +97,8 @@ def _sum_modes(
         a = b
     # i √2π exp(-iπ/4) = √2π √i
     result *= math.sqrt(2.0 * math.pi) * _ROOT_I
-    result[modes.counts == 0] = math.nan + 1j * math.nan
-    return result
+    none = (modes.counts == 0)[:, None, None]
+    return torch.where(none, complex(math.nan, math.nan), result)
 
 
 def _segment_sums(terms: Tensor, counts: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ class Table:
     """
 
     items: Items
+    fused: bool
     steps: Tensor
     first: Tensor
     size: Tensor
@@ -33,7 +34,6 @@ class Table:
     kind: Tensor
     q_bottom: Tensor
     rho_bottom: Tensor
-    fused: bool
 
     @classmethod
     def upload(cls, items: Items, device: torch.device, *, fused: bool | None = None) -> Table:
@@ -51,8 +51,8 @@ class Table:
             items.q_bottom,
             items.rho_bottom,
         )
-        tensors = [torch.from_numpy(array).to(device) for array in arrays]
-        return cls(items, *tensors, can_fuse(device) if fused is None else fused)
+        tensors = (torch.from_numpy(array).to(device) for array in arrays)
+        return cls(items, can_fuse(device) if fused is None else fused, *tensors)
 
     def __len__(self) -> int:
         return self.size.numel()
