@@ -27,28 +27,6 @@ Matrices = Callable[[list[Tensor]], tuple[Transfer, ...]]
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A complex number as two reals. What mixes with a real has the pair on the left."""
-
-    real: Any
-    imag: Any
-
-    def __add__(self, other: Any) -> Pair:
-        if isinstance(other, Pair):
-            return Pair(self.real + other.real, self.imag + other.imag)
-        return Pair(self.real + other, self.imag)
-
-    def __sub__(self, other: Pair) -> Pair:
-        return Pair(self.real - other.real, self.imag - other.imag)
-
-    def __mul__(self, other: Any) -> Pair:
-        if isinstance(other, Pair):
-            real = self.real * other.real - self.imag * other.imag
-            return Pair(real, self.real * other.imag + self.imag * other.real)
-        return Pair(self.real * other, self.imag * other)
-
-
-@dataclass(frozen=True)
 class Passage:
     """Where shots are: rows of the table of steps, one at a time ``sign`` further, ``left`` to go.
 

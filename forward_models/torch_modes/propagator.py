@@ -1,11 +1,12 @@
 """The transfer matrix of a step on tensors: the formulas of ``normal_modes.propagator``.
 
-Everything here is written with +, - and * alone, so that one text serves real tensors and complex
-ones, single steps and blocks of steps.
+Everything here is written with +, - and * alone, so that one text serves real tensors, complex ones
+and ``Pair``s of reals, which compilers fuse; single steps and blocks of steps.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +16,26 @@ from forward_models.normal_modes import propagator as series
 
 _ETA_3 = [getattr(series, f"_A{n}") for n in range(11)]
 _ETA_4 = [getattr(series, f"_B{n}") for n in range(11)]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A complex number as two reals."""
+
+    real: Tensor
+    imag: Tensor
+
+    def __add__(self, other: Pair) -> Pair:
+        return Pair(self.real + other.real, self.imag + other.imag)
+
+    def __sub__(self, other: Pair) -> Pair:
+        return Pair(self.real - other.real, self.imag - other.imag)
+
+    def __mul__(self, other: Pair | float) -> Pair:
+        if isinstance(other, Pair):
+            real = self.real * other.real - self.imag * other.imag
+            return Pair(real, self.real * other.imag + self.imag * other.real)
+        return Pair(self.real * other, self.imag * other)
 
 
 class Etas(NamedTuple):
@@ -54,8 +75,9 @@ def transfer(z: Any, v1: Any, v2: Any, hrho: Any, inv_hrho: Any, eta: Etas) -> T
     half = v2 * 0.5
     odd = v1 * 0.5 * eta.eta1
     even = eta.xi - w * eta.eta2
-    p12 = (eta.eta0 - half * eta.eta2 - w * eta.eta3) * hrho
-    p21 = (z * (eta.eta0 + half * eta.eta2) - w * (eta.eta1 + eta.eta2 * 7.0)) * inv_hrho
+    p12 = times_real(eta.eta0 - half * eta.eta2 - w * eta.eta3, hrho)
+    p21 = z * (eta.eta0 + half * eta.eta2) - w * (eta.eta1 + eta.eta2 * 7.0)
+    p21 = times_real(p21, inv_hrho)
     return Transfer(even + odd, p12, p21, even - odd)
 
 
@@ -65,10 +87,10 @@ def transfer_by_z(z: Any, v1: Any, v2: Any, hrho: Any, inv_hrho: Any, eta: Etas)
     half = v2 * 0.5
     odd = v1 * 0.25 * eta.eta2
     even = (eta.eta0 - w * eta.eta3) * 0.5
-    p12 = (eta.eta1 - half * eta.eta3 - w * eta.eta4) * 0.5 * hrho
+    p12 = times_real((eta.eta1 - half * eta.eta3 - w * eta.eta4) * 0.5, hrho)
     by_half = z * 0.5
     p21 = eta.eta0 + by_half * eta.eta1 + half * (eta.eta2 + by_half * eta.eta3)
-    p21 = (p21 - w * 0.5 * (eta.eta2 + eta.eta3 * 7.0)) * inv_hrho
+    p21 = times_real(p21 - w * 0.5 * (eta.eta2 + eta.eta3 * 7.0), inv_hrho)
     return Transfer(even + odd, p12, p21, even - odd)
 
 
@@ -80,14 +102,23 @@ def transfer_by_moments(
     half = dv2 * 0.5
     odd = dv1 * 0.5 * eta.eta1
     even = dw * eta.eta2 * -1.0
-    p12 = (half * eta.eta2 + dw * eta.eta3) * -1.0 * hrho
-    p21 = (half * z * eta.eta2 - dw * (eta.eta1 + eta.eta2 * 7.0)) * inv_hrho
+    p12 = times_real((half * eta.eta2 + dw * eta.eta3) * -1.0, hrho)
+    p21 = times_real(half * z * eta.eta2 - dw * (eta.eta1 + eta.eta2 * 7.0), inv_hrho)
     return Transfer(even + odd, p12, p21, even - odd)
 
 
+def times_real(value: Any, factor: Tensor) -> Any:
+    """A real or complex value times a real one."""
+    if isinstance(value, Pair):
+        return Pair(value.real * factor, value.imag * factor)
+    return value * factor
+
+
 def scaled(matrix: Transfer, factor: Any) -> Transfer:
-    """Every element times a factor."""
-    return Transfer(*(element * factor for element in matrix))
+    """Every element times a factor of its own kind, or a real one."""
+    if isinstance(factor, Pair):
+        return Transfer(*(element * factor for element in matrix))
+    return Transfer(*(times_real(element, factor) for element in matrix))
 
 
 def added(one: Transfer, other: Transfer) -> Transfer:
@@ -130,4 +161,6 @@ def _divided(coefficients: list[float], r: Tensor, s: Tensor, z: Any) -> Any:
     a, b = s * coefficients[-1] + coefficients[-3], r * coefficients[-1] + coefficients[-2]
     for c in coefficients[-4::-1]:
         a, b = s * b + c, r * b + a
+    if isinstance(z, Pair):
+        return Pair(b * z.real + a, b * z.imag)
     return z * b + a

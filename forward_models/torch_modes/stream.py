@@ -15,6 +15,7 @@ from forward_models.normal_modes.batch import Problem, in_parallel
 from forward_models.normal_modes.chunk import Attenuation, require_known
 from forward_models.normal_modes.items import Items
 from forward_models.normal_modes.steps import HALF_SPACE
+from forward_models.torch_modes.blocks import can_fuse
 from forward_models.torch_modes.chunk import DeviceModes, Precision, solve_table
 from forward_models.torch_modes.table import Table
 
@@ -22,6 +23,8 @@ Device = str | torch.device
 
 # Lanes of a chunk, by the kind of device. Memory follows it: about 4 kB a lane with 21 receivers.
 LANES = {"cpu": 1 << 13, "cuda": 1 << 19}
+# Kernels take a minute or two to compile: for fewer modes in all it is not spent.
+_WORTH_FUSING = 1 << 18
 
 
 def stream_modes(
@@ -52,6 +55,7 @@ def stream_modes(
         )
     chunks = _chunks(problem, lanes or LANES.get(there.type, LANES["cpu"]))
     omega = torch.from_numpy(problem.omega).to(there)
+    fused = can_fuse(there) and _mode_estimate(problem).sum() > _WORTH_FUSING
     with ThreadPoolExecutor(1) as ahead:
         following = ahead.submit(_items, problem, chunks[0])
         for number, rows in enumerate(chunks):
@@ -60,7 +64,7 @@ def stream_modes(
                 following = ahead.submit(_items, problem, chunks[number + 1])
             at = depth[rows].to(there)
             modes = solve_table(
-                Table.upload(items, there),
+                Table.upload(items, there, fused=fused),
                 omega.repeat(at.shape[0]),
                 at.repeat_interleave(omega.numel(), dim=0),
                 exact=attenuation == "exact",

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from forward_models.normal_modes.items import Items
 from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE, Q0I, THICKNESS
-from forward_models.torch_modes.blocks import can_fuse
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ class Table:
     rho_bottom: Tensor
 
     @classmethod
-    def upload(cls, items: Items, device: torch.device, *, fused: bool | None = None) -> Table:
-        """The items as tensors; a few copies from the host. None fuses where the device can."""
+    def upload(cls, items: Items, device: torch.device, *, fused: bool = False) -> Table:
+        """The items as tensors; a few copies from the host."""
         steps = np.zeros((items.steps.shape[1], items.steps.shape[0] + 1))
         steps[:, :-1] = items.steps.T
         arrays = (
@@ -52,7 +51,7 @@ class Table:
             items.rho_bottom,
         )
         tensors = (torch.from_numpy(array).to(device) for array in arrays)
-        return cls(items, can_fuse(device) if fused is None else fused, *tensors)
+        return cls(items, fused, *tensors)
 
     def __len__(self) -> int:
         return self.size.numel()

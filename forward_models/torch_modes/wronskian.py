@@ -11,9 +11,10 @@ from torch import Tensor
 
 from forward_models.normal_modes.steps import H2, HRHO, INV_HRHO, Q0I, Q0R, V1I, V1R, V2I, V2R
 from forward_models.normal_modes.wronskian import ALONG_FREQUENCY, ALONG_LOSS, ALONG_X
-from forward_models.torch_modes.blocks import Pair, Passage, run
+from forward_models.torch_modes.blocks import Passage, run
 from forward_models.torch_modes.lossless import unit_at
 from forward_models.torch_modes.propagator import (
+    Pair,
     Transfer,
     added,
     advance,
