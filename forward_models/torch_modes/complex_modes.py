@@ -12,6 +12,7 @@ from torch import Tensor
 
 from forward_models.normal_modes import complex_modes as compiled
 from forward_models.normal_modes import items as host
+from forward_models.normal_modes.batch import in_parallel
 from forward_models.normal_modes.complex_modes import (
     _CLOSEST,
     _CORRECTION_LIMIT,
@@ -163,9 +164,19 @@ def _on_the_host(table: Table, lanes: Lanes, start: Tensor, drift: Tensor) -> tu
         values.cpu().numpy() for values in (lanes.item, lanes.node, start, drift)
     )
     order = np.lexsort((-real, node, item))
-    solved, roots = compiled.complex_modes(
-        table.items, host.Lanes(item[order], node[order]), real[order] + 0j, change[order]
-    )
+    item, node, real, change = item[order], node[order], real[order], change[order]
+    first = np.append(np.flatnonzero(np.diff(item, prepend=-1)), item.size)
     nodes, x = np.empty_like(node), np.empty(real.size, np.complex128)
-    nodes[order], x[order] = solved.node, roots
+
+    def solve(part: slice) -> None:
+        lanes_of = slice(first[part.start], first[part.stop])
+        solved, roots = compiled.complex_modes(
+            table.items,
+            host.Lanes(item[lanes_of], node[lanes_of]),
+            real[lanes_of] + 0j,
+            change[lanes_of],
+        )
+        nodes[order[lanes_of]], x[order[lanes_of]] = solved.node, roots
+
+    in_parallel(solve, first.size - 1)
     return torch.from_numpy(nodes).to(table.device), torch.from_numpy(x).to(table.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -141,11 +142,12 @@ def test_steps_spent_waiting_stay_below_a_fifth_in_a_mixed_batch() -> None:
     items = make_problem(batch, tones, None).items(slice(0, len(batch)))
     sizes = np.diff(items.first)
     assert sizes.max() > 5 * sizes.min()  # it is a mixture
-    for fused in (False, True):
-        table = Table.upload(items, torch.device("cpu"), fused=fused)
-        lanes, x = real_modes(table, count_modes(table, torch.float64), torch.float64)
-        for last in (True, False):
-            shots = make_shots(table, lanes, ends_of(table, lanes, x, last=last))
+    table = Table.upload(items, torch.device("cpu"))
+    lanes, x = real_modes(table, count_modes(table, torch.float64), torch.float64)
+    for last in (True, False):
+        ends = ends_of(table, lanes, x, last=last)
+        for fused in (False, True):
+            shots = make_shots(replace(table, fused=fused), lanes, ends)
             assert shots.useful <= shots.made < 1.2 * shots.useful
 
 
@@ -166,14 +168,14 @@ def test_blocks_cover_all_steps_and_waste_a_tenth_at_most(
 
 def test_a_stream_holds_one_chunk_at_a_time_and_loses_nothing() -> None:
     batch, tones = mixed_batch()
-    problem = make_problem(batch[torch.arange(5).repeat(4)], tones, None)
+    problem = make_problem(batch[torch.arange(5).repeat(2)], tones[:2], None)
     depth = torch.tensor([[10.0]], dtype=torch.float64).expand(len(problem), 1)
     ((_, whole),) = stream_modes(problem, depth, "exact", device="cpu", lanes=10**6)
     single = [
         modes.k.numel() for _, modes in stream_modes(problem, depth, "exact", device="cpu", lanes=1)
     ]
     assert len(single) == len(problem)
-    for lanes in (200, 400):
+    for lanes in (60, 120):
         chunks = list(stream_modes(problem, depth, "exact", device="cpu", lanes=lanes))
         assert [rows.start for rows, _ in chunks][1:] == [rows.stop for rows, _ in chunks][:-1]
         assert chunks[-1][0].stop == len(problem)
@@ -212,15 +214,15 @@ def test_the_form_that_is_fused_gives_the_same_states(monkeypatch: pytest.Monkey
     ("precision", "k_error", "p_error"), [("mixed", 1e-12, 1e-9), ("single", 5e-8, 1e-4)]
 )
 def test_what_lower_precision_costs(precision: str, k_error: float, p_error: float) -> None:
-    for name in ("pekeris", "rand03"):
-        case = load_case(name)
-        tones = tones_of(case)
-        how = {"c_high": case.env["c_high"], "device": "cpu"}
-        exact = solve_modes(case.environment, tones, **how).wavenumber
-        k = solve_modes(case.environment, tones, precision=precision, **how).wavenumber
-        torch.testing.assert_close(k, exact, rtol=k_error, atol=0, equal_nan=True)
-        p = pressure_of(case, case.environment, tones, device="cpu", precision=precision)
-        assert largest_error(p, pressure_of(case, case.environment, tones)) < p_error
+    case = load_case("rand05")
+    tones = tones_of(case)
+    exact = solve_modes(case.environment, tones, c_high=case.env["c_high"]).wavenumber
+    k = solve_modes(
+        case.environment, tones, c_high=case.env["c_high"], device="cpu", precision=precision
+    ).wavenumber
+    torch.testing.assert_close(k, exact, rtol=k_error, atol=0, equal_nan=True)
+    p = pressure_of(case, case.environment, tones, device="cpu", precision=precision)
+    assert largest_error(p, pressure_of(case, case.environment, tones)) < p_error
 
 
 def test_array_pressure_and_guides_without_modes_equal_the_compiled_ones() -> None:
