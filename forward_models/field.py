@@ -41,6 +41,7 @@ from forward_models.normal_modes.gradients import Cotangents, require_exact
 from forward_models.normal_modes.items import mode_functions_of
 from forward_models.normal_modes.solve import solve_modes
 from forward_models.rejected import spread, usable
+from forward_models.torch_modes import Device, Precision, pressure_on, require_double
 
 _ROOT_I = complex(math.sqrt(0.5), math.sqrt(0.5))
 
@@ -58,6 +59,8 @@ def pressure(
     leaky: bool = False,
     mode_limit: int | None = None,
     on_error: OnError = "raise",
+    device: Device | None = None,
+    precision: Precision = "double",
 ) -> Tensor:
     """Complex pressure on a grid, normalised to 1 at 1 m: (B, F, S, R, K).
 
@@ -71,7 +74,7 @@ def pressure(
         source_depth: (S,) m, in the water.
         receiver_depth: (R,) m, in any medium.
         range_m: (K,) m, above zero.
-        c_high, attenuation, leaky: as for :func:`forward_models.solve_modes`.
+        c_high, attenuation, leaky, device, precision: as for :func:`forward_models.solve_modes`.
         coherence: ``"coherent"`` or ``"incoherent"``.
         mode_limit: largest number of modes in the sum, the first by wavenumber (Mlimit of the
             Acoustics Toolbox's FIELD); where fewer exist, all of them.
@@ -86,6 +89,26 @@ def pressure(
     source, receiver, ranges = (
         torch.atleast_1d(as_tensor(v)) for v in (source_depth, receiver_depth, range_m)
     )
+    depth = torch.cat([source, receiver])
+    if device is not None:
+        _require_plain(coherence, mode_limit, on_error)
+        problem = make_problem(environment, frequency, c_high, leaky=leaky)
+        s, r = np.meshgrid(
+            np.arange(source.numel()), source.numel() + np.arange(receiver.numel()), indexing="ij"
+        )
+        result = _pairs_on(
+            device,
+            environment,
+            problem,
+            depth.expand(len(problem), -1),
+            s.ravel(),
+            r.ravel(),
+            ranges.expand(len(problem), 1, -1),
+            attenuation,
+            precision,
+        )
+        return result.reshape(*result.shape[:2], *s.shape, -1)
+    require_double(precision)
     if coherence == "incoherent":
         problems = _misplaced(environment, source[None], receiver[None], ranges[None])
         good = usable(problems | environment.problems(), batch, on_error, stacklevel=3)
@@ -94,7 +117,6 @@ def pressure(
             some, frequency, source, receiver, ranges, c_high, attenuation, leaky, mode_limit
         )
         return spread(result, good, batch)
-    depth = torch.cat([source, receiver])
     s, r, k = np.meshgrid(
         np.arange(source.numel()),
         source.numel() + np.arange(receiver.numel()),
@@ -129,6 +151,8 @@ def array_pressure(
     leaky: bool = False,
     mode_limit: int | None = None,
     on_error: OnError = "raise",
+    device: Device | None = None,
+    precision: Precision = "double",
 ) -> Tensor:
     """Complex pressure at the elements of an array, each with its own depth and range: (B, F, R).
 
@@ -142,7 +166,7 @@ def array_pressure(
         source_depth: (B,) m, or (B, S).
         receiver_depth: (B, R) m.
         range_m: (B, R) m, or (B, S, R) where each source has its own.
-        c_high, attenuation, leaky: as for :func:`forward_models.solve_modes`.
+        c_high, attenuation, leaky, device, precision: as for :func:`forward_models.solve_modes`.
         mode_limit, on_error: as for :func:`pressure`.
 
     Raises:
@@ -158,19 +182,39 @@ def array_pressure(
     distance = as_tensor(range_m)
     if distance.ndim < 3:
         distance = distance.expand(batch, elements)[:, None]
-    result = _pairs(
-        environment,
-        frequency,
-        c_high,
-        torch.cat([source, receiver], dim=1),
+    depth = torch.cat([source, receiver], dim=1)
+    pairs = (
         np.repeat(np.arange(sources), elements),
         np.tile(sources + np.arange(elements), sources),
-        distance.expand(batch, sources, elements).flatten(1),
-        attenuation,
-        leaky,
-        mode_limit,
-        on_error,
     )
+    distance = distance.expand(batch, sources, elements).flatten(1)
+    if device is None:
+        require_double(precision)
+        result = _pairs(
+            environment,
+            frequency,
+            c_high,
+            depth,
+            *pairs,
+            distance,
+            attenuation,
+            leaky,
+            mode_limit,
+            on_error,
+        )
+    else:
+        _require_plain("coherent", mode_limit, on_error)
+        problem = make_problem(environment, frequency, c_high, leaky=leaky)
+        result = _pairs_on(
+            device,
+            environment,
+            problem,
+            depth,
+            *pairs,
+            distance[:, :, None],
+            attenuation,
+            precision,
+        )[..., 0]
     return result.unflatten(-1, (sources, elements)) if several else result
 
 
@@ -224,7 +268,7 @@ def _pairs(
     mode_limit: int | None,
     on_error: OnError,
 ) -> Tensor:
-    """(B, F, P) pressure for pairs of columns of ``depth``, ``distance`` apart."""
+    """(B, F, P) pressure for pairs of columns of ``depth``, ``distance`` (B, P) apart."""
     if mode_limit is not None and mode_limit < 1:
         raise ModelInputError(f"mode_limit: {mode_limit} must be 1 or more")
     batch = len(environment)
@@ -244,6 +288,40 @@ def _pairs(
         problem, source, receiver, attenuation, mode_limit, distance, depth, *problem.media
     )
     return spread(result / density_at_source(environment)[:, None, None], good, batch)
+
+
+def _pairs_on(
+    device: Device,
+    environment: Environment,
+    problem: Problem,
+    depth: Tensor,
+    source: np.ndarray,
+    receiver: np.ndarray,
+    distance: Tensor,
+    attenuation: Attenuation,
+    precision: Precision,
+) -> Tensor:
+    """(B, F, P, K) pressure on a device; ``distance`` is (B, P, K), or (B, 1, K) for all pairs."""
+    require_geometry(
+        environment,
+        depth[:, np.unique(source)],
+        depth[:, np.unique(receiver)],
+        distance.flatten(1),
+    )
+    result = pressure_on(device, problem, depth, source, receiver, distance, attenuation, precision)
+    density = density_at_source(environment).to(result.device)
+    return result / density[:, None, None, None]
+
+
+def _require_plain(coherence: Coherence, mode_limit: int | None, on_error: OnError) -> None:
+    """Raises ModelInputError for what is computed on the processor alone."""
+    for name, value, default in (
+        ("coherence", coherence, "coherent"),
+        ("mode_limit", mode_limit, None),
+        ("on_error", on_error, "raise"),
+    ):
+        if value != default:
+            raise ModelInputError(f"{name}: {value!r} is not known on a device; leave device out")
 
 
 class _Pressure(torch.autograd.Function):

@@ -47,6 +47,5 @@ def spread(values: Tensor, good: Tensor | None, batch: int) -> Tensor:
     fill: complex = 0 if not (values.is_complex() or values.is_floating_point()) else torch.nan
     if values.is_complex():
         fill = complex(torch.nan, torch.nan)
-    return torch.full((batch, *values.shape[1:]), fill, dtype=values.dtype).index_copy(
-        0, good, values
-    )
+    whole = torch.full((batch, *values.shape[1:]), fill, dtype=values.dtype, device=values.device)
+    return whole.index_copy(0, good.to(values.device), values)

@@ -55,6 +55,14 @@ class ModeList:
         )
 
 
+def require_known(attenuation: Attenuation) -> None:
+    """Raises ModelInputError unless ``attenuation`` is ``"exact"`` or ``"perturbative"``."""
+    if attenuation not in ("exact", "perturbative"):
+        raise ModelInputError(
+            f"attenuation: {attenuation!r} is unknown; use 'exact' or 'perturbative'"
+        )
+
+
 def solve_chunk(
     problem: Problem,
     rows: slice,
@@ -70,13 +78,9 @@ def solve_chunk(
     1e-10 and less where ``smooth``: what is differentiated must not jitter.
 
     Raises:
-        ModelInputError: ``attenuation`` is neither ``"exact"`` nor ``"perturbative"``, or is the
-            latter where modes may leak.
+        ModelInputError: an unknown ``attenuation``, or the perturbative one where modes may leak.
     """
-    if attenuation not in ("exact", "perturbative"):
-        raise ModelInputError(
-            f"attenuation: {attenuation!r} is unknown; use 'exact' or 'perturbative'"
-        )
+    require_known(attenuation)
     items = problem.items(rows)
     exact = attenuation == "exact"
     tolerance = SMOOTH if smooth else EXACT

@@ -21,6 +21,7 @@ from forward_models.normal_modes.batch import (
 from forward_models.normal_modes.chunk import Attenuation, ModeList, solve_chunk
 from forward_models.normal_modes.gradients import Cotangents, require_exact
 from forward_models.rejected import spread, usable
+from forward_models.torch_modes import Device, Precision, modes_on, require_double
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def solve_modes(
     attenuation: Attenuation = "exact",
     leaky: bool = False,
     on_error: OnError = "raise",
+    device: Device | None = None,
+    precision: Precision = "double",
 ) -> Modes:
     """Modes of every environment at every frequency: all of them, by a count.
 
@@ -95,9 +98,14 @@ def solve_modes(
         leaky: whether modes may leak compressional waves into the half-space; needs ``c_high``.
         on_error: ``"raise"``, or ``"nan"``: a bad environment has no modes and NaN throughout and
             is named in a warning; the others are computed.
+        device: None computes on the processor with compiled kernels, and knows gradients; a torch
+            device (``"cuda"``) computes there with tensors, in large batches, and leaves the
+            results there: trapped modes over fluids with smooth interfaces.
+        precision: of the arithmetic on a device, see :mod:`forward_models.torch_modes`.
 
     Raises:
-        ModelInputError: values that no medium can have, named; a depth in an elastic half-space.
+        ModelInputError: values that no medium can have, named; a depth in an elastic half-space; a
+            device that is not there.
 
     Example (Pekeris guide at 20 Hz, one mode):
 
@@ -121,17 +129,20 @@ def solve_modes(
         environment, at = environment[good], at[good]
     problem = make_problem(environment, frequency, c_high, leaky=leaky)
     solution: tuple[Tensor, ...]
-    if len(problem):
-        solution = _Solution.apply(problem, attenuation, at, *problem.media)
-    else:
+    if len(problem) == 0:
         size = (0, problem.omega.size, 0)
         k = torch.empty(size, dtype=torch.complex128)
         phi = k[..., None].expand(*size, at.shape[-1])
         solution = (k, phi, k.real, torch.empty(size[:2], dtype=torch.int64))
+    elif device is None:
+        require_double(precision)
+        solution = _Solution.apply(problem, attenuation, at, *problem.media)
+    else:
+        solution = modes_on(device, problem, at, attenuation, precision)
     k, phi, speed, counts = (spread(values, good, batch) for values in solution)
     return Modes(
-        frequency=torch.from_numpy(problem.omega / (2.0 * np.pi)),
-        depth=depths,
+        frequency=torch.from_numpy(problem.omega / (2.0 * np.pi)).to(k.device),
+        depth=depths.to(k.device),
         wavenumber=k,
         mode_function=phi,
         group_speed=speed,

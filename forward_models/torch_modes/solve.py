@@ -1,0 +1,108 @@
+"""Modes and pressure of a batch of environments, found on a device and left there."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from forward_models.normal_modes.batch import Problem
+from forward_models.normal_modes.chunk import Attenuation
+from forward_models.torch_modes.chunk import DeviceModes, Precision
+from forward_models.torch_modes.stream import Device, stream_modes
+
+_TERMS = 1 << 22  # terms of mode sums that are held together
+_ROOT_I = complex(math.sqrt(0.5), math.sqrt(0.5))
+
+
+def modes_on(
+    device: Device,
+    problem: Problem,
+    depth: Tensor,
+    attenuation: Attenuation,
+    precision: Precision,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(k, φ, group speed, count) as ``solve_modes`` returns them; ``depth`` is (B, D) m."""
+    found = [
+        modes
+        for _, modes in stream_modes(
+            problem, depth, attenuation, device=device, precision=precision, speeds=True
+        )
+    ]
+    counts = torch.cat([modes.counts for modes in found])
+    most = int(counts.max())
+    held = torch.arange(most, device=counts.device) < counts[:, None]
+
+    def padded(values: Tensor) -> Tensor:
+        filler = complex(math.nan, math.nan) if values.is_complex() else math.nan
+        shape = (*held.shape, *values.shape[1:])
+        whole = torch.full(shape, filler, dtype=values.dtype, device=values.device)
+        whole[held] = values
+        return whole.reshape(len(problem), problem.omega.size, *whole.shape[1:])
+
+    k = padded(torch.cat([modes.k for modes in found]))
+    phi = padded(torch.cat([modes.phi for modes in found]))
+    speeds = [modes.group_speed for modes in found if modes.group_speed is not None]
+    return k, phi, padded(torch.cat(speeds)), counts.reshape(len(problem), -1)
+
+
+def pressure_on(
+    device: Device,
+    problem: Problem,
+    depth: Tensor,
+    source: np.ndarray,
+    receiver: np.ndarray,
+    distance: Tensor,
+    attenuation: Attenuation,
+    precision: Precision,
+) -> Tensor:
+    """(B, F, Q, K) sum of modes but for the density at the source, NaN where there is no mode.
+
+    Pair q joins the columns source[q] and receiver[q] of ``depth`` (B, D) m; ``distance`` (m) is
+    (B, 1, K) where all pairs are at the same ranges, (B, Q, K) where each has its own.
+    """
+    parts = []
+    for rows, modes in stream_modes(
+        problem, depth, attenuation, device=device, precision=precision
+    ):
+        parts.append(_sum_modes(modes, source, receiver, distance[rows].to(modes.k.device)))
+    result = torch.cat(parts)
+    return result.reshape(len(problem), problem.omega.size, *result.shape[1:])
+
+
+def _sum_modes(
+    modes: DeviceModes, source: np.ndarray, receiver: np.ndarray, distance: Tensor
+) -> Tensor:
+    """(items, Q, K) mode sums, as many items at a time as memory allows."""
+    device = modes.k.device
+    columns = [torch.from_numpy(c).to(device) for c in (source, receiver)]
+    frequencies = modes.counts.numel() // distance.shape[0]
+    counts = modes.counts.cpu().numpy()
+    last = np.cumsum(counts)
+    shape = (len(source), distance.shape[2])
+    result = torch.empty((counts.size, *shape), dtype=modes.k.dtype, device=device)
+    limit = max(1, _TERMS // (shape[0] * shape[1]))
+    a = 0
+    while a < counts.size:
+        start = last[a] - counts[a]
+        b = max(a + 1, int(np.searchsorted(last, start + limit, side="right")))
+        part = slice(int(start), int(last[b - 1]))
+        k, phi = modes.k[part, None, None], modes.phi[part]
+        apart = distance[modes.lanes.item[part] // frequencies]
+        travelled = torch.exp(1j * k * apart) / torch.sqrt(k * apart)
+        terms = (phi[:, columns[0]] * phi[:, columns[1]])[:, :, None] * travelled
+        result[a:b] = _segment_sums(terms, modes.counts[a:b])
+        a = b
+    # i √2π exp(-iπ/4) = √2π √i
+    result *= math.sqrt(2.0 * math.pi) * _ROOT_I
+    none = (modes.counts == 0)[:, None, None]
+    return torch.where(none, complex(math.nan, math.nan), result)
+
+
+def _segment_sums(terms: Tensor, counts: Tensor) -> Tensor:
+    """Sums of as many rows each as ``counts`` says."""
+    parts = torch.view_as_real(terms.contiguous())
+    total = torch.segment_reduce(parts, "sum", lengths=counts, axis=0, unsafe=True)
+    return torch.view_as_complex(total)

@@ -1,0 +1,113 @@
+"""Eigenproblems and lanes as tensors on a device: what ``normal_modes.items`` is to the kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from forward_models.normal_modes.items import Items
+from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE, Q0I, THICKNESS
+
+
+@dataclass(frozen=True)
+class Table:
+    """Eigenproblems of a chunk on a device.
+
+    ``steps`` is (column, step), steps of all items in turn and after them one that changes nothing,
+    on which shots that have arrived wait for the others; ``items`` is where it came from.
+    With ``fused`` blocks of steps become kernels.
+    """
+
+    items: Items
+    fused: bool
+    steps: Tensor
+    first: Tensor
+    size: Tensor
+    x_min: Tensor
+    x_max: Tensor
+    axis: Tensor
+    kind: Tensor
+    q_bottom: Tensor
+    rho_bottom: Tensor
+
+    @classmethod
+    def upload(cls, items: Items, device: torch.device, *, fused: bool = False) -> Table:
+        """The items as tensors; a few copies from the host."""
+        steps = np.zeros((items.steps.shape[1], items.steps.shape[0] + 1))
+        steps[:, :-1] = items.steps.T
+        arrays = (
+            steps,
+            items.first[:-1],
+            np.diff(items.first),
+            items.x_min,
+            items.x_max,
+            items.axis,
+            items.kind,
+            items.q_bottom,
+            items.rho_bottom,
+        )
+        tensors = (torch.from_numpy(array).to(device) for array in arrays)
+        return cls(items, fused, *tensors)
+
+    def __len__(self) -> int:
+        return self.size.numel()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.steps.device
+
+    def columns(self, columns: Sequence[int], row: Tensor) -> list[Tensor]:
+        """Columns of the table of steps at the rows given, each of the shape of ``row``."""
+        return [self.steps[column][row] for column in columns]
+
+    @property
+    def waiting(self) -> int:
+        """Index of the step that changes nothing."""
+        return self.steps.shape[1] - 1
+
+    def perturbed(self) -> Table:
+        """The same with KRAKEN's real problem at the half-space, for first-order loss."""
+        kind = torch.where(self.kind == HALF_SPACE, PERTURBED_HALF_SPACE, self.kind)
+        return replace(self, items=self.items.perturbed(), kind=kind)
+
+    def lossy(self) -> Tensor:
+        """(items,) whether anything in the item attenuates."""
+        imaginary = torch.zeros(len(self), dtype=torch.float64, device=self.device)
+        owner = torch.repeat_interleave(
+            torch.arange(len(self), device=self.device), self.size, output_size=self.waiting
+        )
+        imaginary.index_add_(0, owner, self.steps[Q0I, :-1].abs())
+        return (imaginary > 0) | (self.q_bottom.imag != 0)
+
+    def node_depths(self) -> Tensor:
+        """(steps,) depth of the lower end of each step, m, added up within its item."""
+        depth = self.steps[THICKNESS, :-1].clone()
+        index = torch.arange(self.waiting, device=self.device)
+        owner_first = torch.repeat_interleave(self.first, self.size, output_size=self.waiting)
+        position = index - owner_first
+        reach = 1
+        longest = int(np.diff(self.items.first).max(initial=0))
+        while reach < longest:
+            earlier = depth[(index - reach).clamp(min=0)]
+            depth = depth + torch.where(position >= reach, earlier, 0.0)
+            reach *= 2
+        return depth
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Item and match node of each trial wavenumber; lanes of an item are neighbours."""
+
+    item: Tensor
+    node: Tensor
+
+    def __len__(self) -> int:
+        return self.item.numel()
+
+    def __getitem__(self, index: Tensor) -> Lanes:
+        return Lanes(self.item[index], self.node[index])
