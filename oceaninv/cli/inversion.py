@@ -186,10 +186,11 @@ def mcmc(
     ],
     output: PosteriorPath,
     sampler: Annotated[
-        str, typer.Option("--sampler", metavar="NAME", help="Sampler: emcee.")
+        str, typer.Option("--sampler", metavar="NAME", help="Sampler: emcee or nautilus.")
     ] = "emcee",
     walkers: Annotated[
-        int | None, typer.Option("--walkers", min=2, help="Walkers of each ensemble.")
+        int | None,
+        typer.Option("--walkers", min=2, help="Walkers of each ensemble; live points of nautilus."),
     ] = None,
     effective_samples: Annotated[
         int,
@@ -204,7 +205,7 @@ def mcmc(
     seed: Seed = 0,
     resume: Resume = False,
 ) -> None:
-    """Reference posterior of a measurement by Markov chains over the same likelihood.
+    """Reference posterior of a measurement by Markov chains, or nested sampling (nautilus).
 
     Example: `oceaninv mcmc elba.nc --scenario north-elba-1993 -o mcmc.nc`
     """
@@ -257,10 +258,10 @@ def _print_results(posterior: Posterior, path: Path) -> None:
     say(table(("parameter", "unit", "prior 95 %", "median", "posterior 95 %"), rows))
     attributes = dict(posterior.attributes)
     if "log_evidence" in attributes:
+        tail = f"Pareto k {float(attributes['pareto_k']):.2f}, " if "pareto_k" in attributes else ""
         say(
             f"sample efficiency {float(attributes['sample_efficiency']):.1%}, "
-            f"effective draws {float(attributes['effective_sample_size']):.0f}, "
-            f"Pareto k {float(attributes['pareto_k']):.2f}, "
+            f"effective draws {float(attributes['effective_sample_size']):.0f}, {tail}"
             f"log evidence {float(attributes['log_evidence']):.2f} "
             f"± {float(attributes['log_evidence_error']):.2f}"
         )

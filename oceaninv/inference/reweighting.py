@@ -6,16 +6,17 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from oceaninv.errors import InputError
-from oceaninv.inference.importance import sample_importance, thin
+from oceaninv.inference.importance import sample_importance
 from oceaninv.inference.model import Model, list_models
 from oceaninv.likelihood import log_likelihood
 from oceaninv.measurement import Measurement, read_measurement
 from oceaninv.posterior import Posterior, make_posterior
-from oceaninv.weighted import pareto_k
+from oceaninv.weighted import psis, thin
 
 Progress = Callable[[int, int, str], None]
 
@@ -111,6 +112,8 @@ def infer(
         report=report,
     )
     size = draws.effective_sample_size
+    raw_weight = draws.log_weight.numpy()
+    smoothed, tail = psis(raw_weight)
     if size == 0:
         raise InferenceError(
             f"{measurement.name}: none of {draws.n_likelihoods} draws has a likelihood above zero "
@@ -122,7 +125,7 @@ def infer(
         "log_evidence": draws.log_evidence,
         "log_evidence_error": draws.log_evidence_error,
         "network_efficiency": draws.proposal_efficiency,
-        "pareto_k": pareto_k(draws.log_weight.numpy()),
+        "pareto_k": tail,
         "n_draws": len(draws.v),
         "n_likelihoods": draws.n_likelihoods,
         "n_fits": draws.n_fits,
@@ -138,13 +141,15 @@ def infer(
             f"A few draws carry most of the weight (Pareto k {attributes['pareto_k']:.2f}, above "
             f"{HEAVY_TAIL}): what the network rarely proposes may be missing; confirm it by mcmc."
         )
-    kept, log_weight = thin(draws.log_weight, samples, generator)
+    kept, log_weight = thin(smoothed, samples, np.random.default_rng([seed, 2]))
     return make_posterior(
         scenario,
         measurement,
         prior.from_normal(draws.v[kept]),
         log_likelihood=draws.log_likelihood[kept],
         log_weight=log_weight,
+        # What the weights would be without smoothing.
+        sample_stats={"log_weight_raw": log_weight + (raw_weight - smoothed)[kept]},
         method="cINN + importance re-weighting",
         seed=seed,
         attributes=attributes,
