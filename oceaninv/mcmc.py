@@ -51,7 +51,8 @@ def mcmc(
     Returns:
         By "emcee" equally weighted draws with one chain for each ensemble, and attributes `rhat`
         (largest), `ess` (smallest), `converged` (1 or 0), `steps`, `burn_in`,
-        `autocorrelation_time` (steps), `walkers` (of each ensemble). By "nautilus" weighted draws,
+        `autocorrelation_time` (steps), `walkers` (of each ensemble), `n_likelihoods` (since the
+        start, or the last resume). By "nautilus" weighted draws,
         with `log_evidence`, `log_evidence_error`, `ess`, `converged`, `n_likelihoods`,
         `live_points`, `shells`.
 
@@ -67,7 +68,11 @@ def mcmc(
     of_theta = make_log_likelihood(scenario, measurement)
     prior = scenario.prior
 
+    counted = 0
+
     def of_v(v: Array) -> Array:
+        nonlocal counted
+        counted += len(v)
         value = of_theta(prior.from_normal(torch.from_numpy(v))).numpy()
         return np.where(np.isnan(value), -np.inf, value)
 
@@ -90,7 +95,7 @@ def mcmc(
         method=_METHODS[sampler],
         seed=seed,
         chains=draws.chains,
-        attributes=draws.attributes,
+        attributes={"n_likelihoods": counted, **draws.attributes},
     )
     if out is not None:
         write_posterior(posterior, out)

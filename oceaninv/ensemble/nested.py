@@ -51,7 +51,7 @@ def sample_nested(
     $$\mathrm{ESS} = \Big(\sum w\Big)^2 \Big/ \sum w^2, \quad w_i = L(v_i)\, V_{k(i)} / n_{k(i)}$$
 
     is met. The evidence is $Z = \sum w_i$ and the standard error of $\ln Z$ is
-    $1/\sqrt{\mathrm{ESS}}$ (Lange 2023, section 3.4).
+    $1/\sqrt{\mathrm{ESS}}$ (Lange 2023).
 
     Args:
         log_likelihood: ln L at v (n, dim), as (n,); -inf where the model fails.
@@ -64,9 +64,9 @@ def sample_nested(
         progress: called with (effective sample size, that aimed at, how it stands).
 
     Returns:
-        Draws with log weights whose mean is the evidence, and attributes `log_evidence`,
-        `log_evidence_error`, `effective_sample_size`, `ess` (the same), `converged`,
-        `n_likelihoods`, `live_points`, `shells`.
+        Draws with log weights, whose mean is the evidence where `samples` keeps them all, and
+        attributes `log_evidence`, `log_evidence_error`, `effective_sample_size`, `ess` (the
+        same), `sample_efficiency`, `converged`, `n_likelihoods`, `live_points`, `shells`.
 
     Raises:
         InputError: one unknown only, too few live points, or a checkpoint of another problem.

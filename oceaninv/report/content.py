@@ -117,7 +117,11 @@ def sections(posteriors: list[Posterior]) -> Iterator[Section]:
     )
     yield Section(
         "Quality of the draws",
-        "",
+        " ".join(
+            f"{name}: {p.attributes['fallback']}"
+            for p, name in zip(posteriors, names, strict=True)
+            if "fallback" in p.attributes
+        ),
         [
             _quality(posteriors, names),
             Picture(
