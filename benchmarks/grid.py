@@ -48,11 +48,11 @@ def grid_posterior(
     return drawn, float(evidence)
 
 
-def cells(scenario: Scenario) -> tuple[torch.Tensor, np.ndarray]:
-    """Centres of the coarse cells, (n, 2), and the size of one."""
+def cells(scenario: Scenario, number: tuple[int, int] = CELLS) -> tuple[torch.Tensor, np.ndarray]:
+    """Centres of all cells, (n, 2), the second unknown fastest, and the size of one."""
     prior = scenario.prior
     low, high = prior.lower.numpy(), prior.upper.numpy()
-    size = (high - low) / CELLS
-    axes = [start + (np.arange(n) + 0.5) * w for start, n, w in zip(low, CELLS, size, strict=True)]
+    size = (high - low) / number
+    axes = [start + (np.arange(n) + 0.5) * w for start, n, w in zip(low, number, size, strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
     return torch.from_numpy(grid), size
