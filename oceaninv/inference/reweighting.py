@@ -63,7 +63,7 @@ def infer(
         effective_samples: effective sample size at which sampling ends.
         max_seconds: time after which it ends at the latest (not with `raw`), and as long again
             for the chains.
-        max_draws: number of likelihoods after which it ends at the latest.
+        max_draws: number of likelihoods after which it ends at the latest; chains may take more.
         progress: called with (effective sample size, its target, text).
 
     Returns:

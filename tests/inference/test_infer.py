@@ -118,8 +118,8 @@ def test_where_re_weighting_fails_markov_chains_go_on_to_the_exact_posterior(
     assert np.abs((posterior.samples.mean(0) - mean) / sd).max() < 0.15
     assert np.abs(posterior.samples.std(0) / sd - 1).max() < 0.15
     rng = np.random.default_rng(0)
-    exact = infer(measurement, model=model, seed=2, effective_samples=8000)
-    n = 2000
+    exact = infer(measurement, model=model, seed=2, effective_samples=3000)
+    n = 1000
     told_apart = c2st(equal_weight(posterior, n, rng), equal_weight(exact, n, rng), seed=0)
     assert told_apart.accuracy < 0.55
 
@@ -128,9 +128,11 @@ def test_a_heavy_tail_sends_infer_on_too(
     model: Model, measurement: Measurement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oceaninv.inference.reweighting.HEAVY_TAIL", -10.0)
-    posterior = infer(measurement, model=model, effective_samples=300, max_seconds=120.0)
-    assert "Pareto k" in str(posterior.attributes["fallback"])
-    assert posterior.attributes["reliable"] == 1
+    attributes = infer(measurement, model=model, max_seconds=0.0).attributes
+    assert str(attributes["fallback"]).startswith(
+        "A few re-weighted draws carry most of the weight"
+    )
+    assert "time was over with the starting points 0.0% of the way" in str(attributes["warning"])
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.0])
@@ -198,7 +200,7 @@ def test_a_measurement_the_model_was_not_trained_for_is_refused(
 
 
 def test_few_effective_draws_are_said_plainly(model: Model, measurement: Measurement) -> None:
-    posterior = infer(measurement, model=model, max_draws=100)
+    posterior = infer(measurement, model=model, max_draws=100, max_seconds=0.0)
     assert "effective draws out of 100" in str(posterior.attributes["warning"])
 
 
