@@ -86,7 +86,7 @@ def main() -> None:
                     pays_after(training, of.seconds, cost["chains"].seconds),
                     pays_after(simulations, of.calls, cost["chains"].calls),
                 )
-                row += f"  {pays[0]:>10} / {pays[1]}"
+                row += "  {:>10} / {}".format(*("never" if n is None else n for n in pays))
                 answer[f"{name} {method} pays_after_seconds"] = pays[0]
                 answer[f"{name} {method} pays_after_calls"] = pays[1]
             answer[f"{name} {method} calls"] = of.calls
@@ -151,8 +151,9 @@ def seconds_of_one(scenario: Scenario) -> float:
     return (time.process_time() - begun) / SOLVES
 
 
-def pays_after(training: float, network: float, chains: float) -> str:
-    return f"{math.ceil(training / (chains - network))}" if chains > network else "never"
+def pays_after(training: float, network: float, chains: float) -> int | None:
+    """Measurements; None where the network costs more than the chains do."""
+    return math.ceil(training / (chains - network)) if chains > network else None
 
 
 if __name__ == "__main__":

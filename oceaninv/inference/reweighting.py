@@ -159,17 +159,7 @@ def infer(
         told = reason[0].upper() + reason[1:]
         attributes["fallback"] = f"{told}: Markov chains went on from the draws."
     if isinstance(chain, Draws):
-        converged = chain.attributes.pop("converged")
-        likelihoods = draws.n_likelihoods + int(chain.attributes.pop("n_likelihoods"))
-        attributes |= {**chain.attributes, "n_likelihoods": likelihoods}
-        attributes["effective_sample_size"] = chain.attributes["ess"]
-        attributes["reliable"] = converged
-        if not converged:
-            attributes["warning"] = (
-                f"No reliable posterior: {reason}, and the Markov chains that went on from them "
-                f"had not converged after {max_seconds:g} s (R-hat {chain.attributes['rhat']:.2f}, "
-                f"{chain.attributes['ess']:.0f} effective draws); {_MEND}."
-            )
+        attributes |= _of_chains(chain, draws, str(reason))
         return make_posterior(
             scenario,
             measurement,
@@ -199,6 +189,22 @@ def infer(
         seed=seed,
         attributes=attributes,
     )
+
+
+def _of_chains(chain: Draws, draws: WeightedDraws, reason: str) -> dict[str, str | float | int]:
+    """What a posterior by chains says of itself, beyond what its weights said."""
+    of = chain.attributes
+    told: dict[str, str | float | int] = {k: v for k, v in of.items() if k != "converged"}
+    told["n_likelihoods"] = draws.n_likelihoods + int(of["n_likelihoods"])
+    told["effective_sample_size"] = of["ess"]
+    told["reliable"] = of["converged"]
+    if not of["converged"]:
+        told["warning"] = (
+            f"No reliable posterior: {reason}, and the Markov chains that went on from them had "
+            f"not converged after {of['steps']} steps (R-hat {of['rhat']:.2f}, {of['ess']:.0f} "
+            f"effective draws); {_MEND}."
+        )
+    return told
 
 
 def _unreliable(draws: WeightedDraws, tail: float) -> str | None:

@@ -103,7 +103,7 @@ def shifted(untrained: Model) -> Shifted:
 def test_where_re_weighting_fails_markov_chains_go_on_to_the_exact_posterior(
     shifted: Model, model: Model, measurement: Measurement, on_grid
 ) -> None:
-    posterior = infer(measurement, model=shifted, seed=1, max_draws=1024, max_seconds=120.0)
+    posterior = infer(measurement, model=shifted, seed=1, max_draws=1024, max_seconds=900.0)
     attributes = posterior.attributes
     assert str(attributes["fallback"]).startswith("Re-weighting left ")
     assert attributes["method"] == "cINN + MCMC (emcee)"
@@ -139,11 +139,11 @@ def test_a_heavy_tail_sends_infer_on_too(
 def test_without_time_infer_says_in_a_sentence_why_there_is_no_reliable_posterior(
     seconds: float, shifted: Model, measurement: Measurement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow = Slow(log_likelihood(shifted.scenario, measurement), 0.02 if seconds else 0.0)
+    slow = Slow(log_likelihood(shifted.scenario, measurement), 0.1 if seconds else 0.0)
     monkeypatch.setattr("oceaninv.inference.reweighting.log_likelihood", lambda *_: slow)
     begun = time.monotonic()
     posterior = infer(measurement, model=shifted, seed=1, max_draws=1024, max_seconds=seconds)
-    assert time.monotonic() - begun < 2 * seconds + 4
+    assert time.monotonic() - begun < 30  # whole chains would take minutes
     assert posterior.attributes["reliable"] == 0
     warning = str(posterior.attributes["warning"])
     assert warning.startswith("No reliable posterior: re-weighting left ")
