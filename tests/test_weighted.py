@@ -73,6 +73,8 @@ def test_smoothed_weights_are_those_of_arviz(n: int, spread: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # its notice of a coming rewrite
         arviz = pytest.importorskip("arviz")
+    if not hasattr(arviz, "psislw"):
+        pytest.skip("this version of arviz has no psislw")
     log_weight = spread * np.random.default_rng(3).standard_t(5, n) - 700.0
     theirs, their_k = arviz.psislw(log_weight)
     ours, k = psis(log_weight)
