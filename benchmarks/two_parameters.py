@@ -1,9 +1,8 @@
 """How close is the shipped network to the exact posterior of swellex96-2p?
 
-The exact one is a dense grid over both unknowns: the likelihood is computed at the centre of every
-coarse cell, and once more on a fine grid in all cells that lie, or have a neighbour, within 12
-nats of the best. For held-out measurements drawn from the scenario, a classifier (C2ST: 0.5
-cannot be told apart, 1 apart) compares it with the raw network and with the re-weighted draws.
+The exact one is a dense grid over both unknowns (`grid.py`). For held-out measurements drawn from
+the scenario, a classifier (C2ST: 0.5 cannot be told apart, 1 apart) compares it with the raw
+network and with the re-weighted draws.
 
     python benchmarks/two_parameters.py
     python benchmarks/two_parameters.py --keep     # also writes benchmarks/results/
@@ -15,23 +14,14 @@ import argparse
 import time
 
 import numpy as np
-import torch
+from grid import NAME, coarse_replicas, grid_posterior
 from record import finish
-from scipy.ndimage import binary_dilation
 
 from oceaninv import infer, load_scenario
 from oceaninv.diagnostics import c2st
-from oceaninv.likelihood import log_likelihood
-from oceaninv.measurement import Measurement
 from oceaninv.measurement.synthetic import synthetic_measurement
 from oceaninv.posterior import equal_weight
-from oceaninv.scenario import Scenario
-from oceaninv.scenario.predict import predict
 
-NAME = "swellex96-2p"
-CELLS = (180, 60)  # 0.2 m by 1 m/s
-REFINED = (6, 4)  # parts of a cell: 0.03 m by 0.25 m/s, a third of a narrow posterior's sd
-DEPTH = 12.0  # nats
 SEED = 20_000  # far from the seeds of training
 
 
@@ -43,13 +33,13 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="write benchmarks/results/")
     arguments = parser.parse_args()
     scenario = load_scenario(NAME)
-    coarse = torch.cat([predict(scenario, part) for part in cells(scenario)[0].split(1000)])
+    coarse = coarse_replicas(scenario)
     lines = ["measurement  C2ST raw  C2ST re-weighted  sample efficiency  seconds"]
     print(lines[0], flush=True)
     rows = []
     for i in range(arguments.n):
         measurement, _ = synthetic_measurement(scenario, seed=SEED + i)
-        exact = grid_posterior(scenario, measurement, coarse, arguments.draws, SEED + i)
+        exact, _ = grid_posterior(scenario, measurement, coarse, arguments.draws, SEED + i)
         scores = []
         begun = time.perf_counter()
         weighted = infer(
@@ -82,41 +72,6 @@ def main() -> None:
         seed=SEED,
         keep=arguments.keep,
     )
-
-
-def grid_posterior(
-    scenario: Scenario, measurement: Measurement, coarse: torch.Tensor, draws: int, seed: int
-) -> np.ndarray:
-    """Draws of the posterior on the refined grid, each moved evenly within its cell: (draws, 2)."""
-    likelihood = log_likelihood(scenario, measurement)
-    theta, size = cells(scenario)
-    value = likelihood.of_replica(coarse, theta).numpy().reshape(CELLS)
-    keep = binary_dilation(value > value.max() - DEPTH, structure=np.ones((3, 3)))
-    first, second = (
-        ((np.arange(n) + 0.5) / n - 0.5) * width for n, width in zip(REFINED, size, strict=True)
-    )
-    offset = np.stack(np.meshgrid(first, second, indexing="ij"), -1).reshape(-1, 2)
-    centre = (theta.numpy()[keep.ravel()][:, None] + offset).reshape(-1, 2)
-    log_density = likelihood(torch.from_numpy(centre)).numpy()  # the prior is flat
-    weight = np.exp(log_density - log_density.max())
-    rng = np.random.default_rng(seed)
-    index = rng.choice(weight.size, size=draws, p=weight / weight.sum())
-    return centre[index] + (rng.random((draws, 2)) - 0.5) * size / np.array(REFINED)
-
-
-def cells(scenario: Scenario) -> tuple[torch.Tensor, np.ndarray]:
-    """Centres of the coarse cells, (n, 2), and the size of one."""
-    low, high = np.transpose(ranges(scenario))
-    size = (high - low) / CELLS
-    axes = [start + (np.arange(n) + 0.5) * w for start, n, w in zip(low, CELLS, size, strict=True)]
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
-    return torch.from_numpy(grid), size
-
-
-def ranges(scenario: Scenario) -> list[tuple[float, float]]:
-    """Bounds of both unknowns."""
-    bounds = scenario.prior.from_normal(torch.tensor([[-40.0] * 2, [40.0] * 2]).double())
-    return [(float(low), float(high)) for low, high in bounds.T]
 
 
 if __name__ == "__main__":

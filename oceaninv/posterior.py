@@ -330,7 +330,7 @@ def data_hash(measurement: Measurement) -> str:
 def versions() -> str:
     """Versions of the programs that made a result, on one line."""
     parts = [f"python {platform.python_version()}"]
-    for package in ("oceaninv", "torch", "numpy", "emcee", "arviz"):
+    for package in ("oceaninv", "torch", "numpy", "emcee", "nautilus-sampler", "arviz"):
         try:
             parts.append(f"{package} {version(package)}")
         except PackageNotFoundError:  # an optional one, or run from a source folder

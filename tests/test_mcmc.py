@@ -143,7 +143,7 @@ def test_mcmc_of_a_measurement_writes_its_posterior_and_goes_on_after_a_kill(
 def test_unknown_samplers_and_a_resume_of_nothing_are_refused() -> None:
     scenario = load_scenario("north-elba-1993")
     measurement, _ = synthetic_measurement(scenario, seed=3)
-    with pytest.raises(InputError, match="sampler: 'gibbs' is unknown; choose one of emcee"):
+    with pytest.raises(InputError, match="'gibbs' is unknown; choose one of emcee, nautilus"):
         mcmc(measurement, scenario, sampler="gibbs")
     with pytest.raises(InputError, match="give -o FILE"):
         mcmc(measurement, scenario, resume=True)

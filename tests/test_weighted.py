@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,9 @@ from oceaninv.weighted import (
     effective_size,
     normalised_weights,
     pareto_k,
+    psis,
     resample,
+    thin,
     weighted_quantile,
 )
 
@@ -61,3 +65,65 @@ def test_weights_that_are_bounded_have_no_tail() -> None:
     assert pareto_k(np.log(rng.uniform(0.5, 1.0, 5000))) < 0
     assert pareto_k(np.zeros(5000)) == -np.inf
     assert np.isnan(pareto_k(np.zeros(100)))
+
+
+@pytest.mark.parametrize("spread", [0.2, 0.7, 1.5, 4.0])
+@pytest.mark.parametrize("n", [200, 5000])
+def test_smoothed_weights_are_those_of_arviz(n: int, spread: float) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # its notice of a coming rewrite
+        arviz = pytest.importorskip("arviz")
+    if not hasattr(arviz, "psislw"):
+        pytest.skip("this version of arviz has no psislw")
+    log_weight = spread * np.random.default_rng(3).standard_t(5, n) - 700.0
+    theirs, their_k = arviz.psislw(log_weight)
+    ours, k = psis(log_weight)
+    assert k == pytest.approx(float(their_k), abs=1e-9)
+    assert np.log(normalised_weights(ours, n)) == pytest.approx(theirs, abs=1e-9)
+    assert ours.max() <= log_weight.max()
+    assert np.count_nonzero(ours != log_weight) <= np.ceil(3 * np.sqrt(n))
+
+
+def test_smoothing_steadies_means_where_weights_have_a_heavy_tail() -> None:
+    """Of N(0, 1) by draws from N(0, 0.7²): the weights have a tail of shape 0.51."""
+    rng = np.random.default_rng(4)
+    raw, smoothed = [], []
+    for _ in range(300):
+        x = 0.7 * rng.standard_normal(1000)
+        log_weight = -0.5 * x**2 * (1 - 1 / 0.49)
+        raw.append(normalised_weights(log_weight, 1000) @ x**2)
+        smoothed.append(normalised_weights(psis(log_weight)[0], 1000) @ x**2)
+    assert np.square(np.array(smoothed) - 1).mean() < np.square(np.array(raw) - 1).mean()
+
+
+def test_few_weights_and_equal_ones_are_not_smoothed() -> None:
+    few = np.random.default_rng(0).standard_normal(100)
+    assert psis(few)[0] is few
+    assert np.array_equal(psis(np.zeros(5000))[0], np.zeros(5000))
+
+
+def test_draws_without_weight_stay_without() -> None:
+    log_weight = np.random.default_rng(0).standard_normal(4000)
+    log_weight[::2] = -np.inf
+    smoothed, k = psis(log_weight)
+    assert np.all(smoothed[::2] == -np.inf)
+    assert np.isfinite(smoothed[1::2]).all()
+    assert k < 0.7
+
+
+def test_thinning_keeps_expectations_and_heavy_draws() -> None:
+    rng = np.random.default_rng(0)
+    v = rng.standard_normal(50_000)
+    log_weight = 2.0 * v  # of N(2, 1) against N(0, 1)
+    kept, thinned = thin(log_weight, 5000, rng)
+    assert abs(len(kept) - 5000) < 300
+    assert log_weight.argmax() in kept
+    assert np.logaddexp.reduce(thinned) == pytest.approx(np.logaddexp.reduce(log_weight), abs=0.02)
+    whole = normalised_weights(log_weight, len(v)) @ v
+    assert normalised_weights(thinned, len(kept)) @ v[kept] == pytest.approx(whole, abs=0.05)
+    assert effective_size(thinned) > 0.6 * effective_size(log_weight)
+
+    log_weight[::2] = -np.inf
+    kept, thinned = thin(log_weight, 10**6, rng)
+    assert np.array_equal(kept, np.arange(1, 50_000, 2))
+    assert np.array_equal(thinned, log_weight[1::2])

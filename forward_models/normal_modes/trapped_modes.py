@@ -11,6 +11,8 @@ from forward_models.normal_modes.items import Items, Lanes, lossless_of
 from forward_models.normal_modes.real_modes import choose_nodes, neighbour_distance, real_modes
 from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE
 
+_POLISHING = 6  # Newton steps at most; one or two do but where roots all but coincide
+_ROUNDING = 4e-16  # of x
 _LEAST = 4e-16  # of γ² in shares of k²: at cut-off, but for rounding
 
 
@@ -28,10 +30,14 @@ def trapped_modes(
     distance = neighbour_distance(lanes, x)
     drift = np.empty(x.size, np.complex128)
     left = np.arange(x.size)
-    while left.size:
+    for _ in range(_POLISHING):
         move, drift[left], _ = newton_step(items, lanes[left], x[left], distance[left])
         x[left] += move
-        left = left[np.abs(move) > math.sqrt(0.1 * tolerance) * distance[left]]
+        left = left[
+            np.abs(move) > math.sqrt(0.1 * tolerance) * distance[left] + _ROUNDING * x[left]
+        ]
+        if left.size == 0:
+            break
     x = x + 0j
     if exact:
         lossy = items.lossy()[lanes.item]

@@ -145,11 +145,18 @@ def infer(
         bool, typer.Option("--raw", help="Keep the network's draws, without re-weighting.")
     ] = False,
     max_seconds: Annotated[
-        float, typer.Option("--max-seconds", min=0.0, help="Longest time spent on re-weighting.")
+        float,
+        typer.Option(
+            "--max-seconds",
+            min=0.0,
+            help="Longest time spent on re-weighting, and on chains where these have to go on.",
+        ),
     ] = 40.0,
     seed: Seed = 0,
 ) -> None:
     """Posterior of a measurement, re-weighted to the exact likelihood unless `--raw`.
+
+    Where the weights are too uneven to be relied on, Markov chains go on from them.
 
     Example: `oceaninv infer elba.nc --model north-elba-1993 -o posterior.nc`
     """
@@ -186,10 +193,11 @@ def mcmc(
     ],
     output: PosteriorPath,
     sampler: Annotated[
-        str, typer.Option("--sampler", metavar="NAME", help="Sampler: emcee.")
+        str, typer.Option("--sampler", metavar="NAME", help="Sampler: emcee or nautilus.")
     ] = "emcee",
     walkers: Annotated[
-        int | None, typer.Option("--walkers", min=2, help="Walkers of each ensemble.")
+        int | None,
+        typer.Option("--walkers", min=2, help="Walkers of each ensemble; live points of nautilus."),
     ] = None,
     effective_samples: Annotated[
         int,
@@ -204,7 +212,7 @@ def mcmc(
     seed: Seed = 0,
     resume: Resume = False,
 ) -> None:
-    """Reference posterior of a measurement by Markov chains over the same likelihood.
+    """Reference posterior of a measurement by Markov chains, or nested sampling (nautilus).
 
     Example: `oceaninv mcmc elba.nc --scenario north-elba-1993 -o mcmc.nc`
     """
@@ -257,13 +265,15 @@ def _print_results(posterior: Posterior, path: Path) -> None:
     say(table(("parameter", "unit", "prior 95 %", "median", "posterior 95 %"), rows))
     attributes = dict(posterior.attributes)
     if "log_evidence" in attributes:
-        say(
-            f"sample efficiency {float(attributes['sample_efficiency']):.1%}, "
-            f"effective draws {float(attributes['effective_sample_size']):.0f}, "
-            f"Pareto k {float(attributes['pareto_k']):.2f}, "
-            f"log evidence {float(attributes['log_evidence']):.2f} "
-            f"± {float(attributes['log_evidence_error']):.2f}"
-        )
+        told = [f"sample efficiency {float(attributes['sample_efficiency']):.1%}"]
+        if "rhat" not in attributes:
+            told.append(f"effective draws {float(attributes['effective_sample_size']):.0f}")
+        if "pareto_k" in attributes:
+            told.append(f"Pareto k {float(attributes['pareto_k']):.2f}")
+        value, error = (float(attributes[f"log_evidence{end}"]) for end in ("", "_error"))
+        say(", ".join([*told, f"log evidence {value:.2f} ± {error:.2f}"]))
+    if "fallback" in attributes:
+        say(str(attributes["fallback"]))
     if "rhat" in attributes:
         say(
             f"R-hat {float(attributes['rhat']):.3f}, "

@@ -20,7 +20,7 @@ from oceaninv.measurement import Measurement
 from oceaninv.measurement.synthetic import synthetic_measurement
 from oceaninv.posterior import versions
 from oceaninv.scenario import Scenario
-from oceaninv.weighted import normalised_weights
+from oceaninv.weighted import normalised_weights, psis
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int, str], None]
@@ -70,7 +70,7 @@ def calibrate(
             max_draws=100 * draws,
             generator=torch.Generator().manual_seed(stream),
         )
-        return prior.from_normal(weighted.v).numpy(), weighted.log_weight.numpy()
+        return prior.from_normal(weighted.v).numpy(), psis(weighted.log_weight.numpy())[0]
 
     result = calibrate_sampler(
         model.scenario, exact if reweighted else raw, n, seed=seed, progress=progress

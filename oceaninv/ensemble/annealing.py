@@ -1,40 +1,62 @@
-"""Where an ensemble starts: prior draws led to the posterior through tempered targets."""
+"""Where an ensemble starts: draws led to the posterior through tempered targets."""
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import emcee
 import numpy as np
-from numpy.typing import NDArray
 
+from oceaninv.ensemble.draws import Array, LogDensity
 from oceaninv.ensemble.moves import moves
 from oceaninv.weighted import effective_size, resample
-
-Array = NDArray[np.float64]
-LogLikelihood = Callable[[Array], Array]
 
 _PRIOR_DRAWS = 20  # per walker: a far mode needs only one of them to be found
 _STEPS = 15  # moves at each temperature
 _KEEP = 0.5  # effective share of the walkers that survives a change of temperature
 
 
+class OutOfTime(RuntimeError):
+    """The time given was over before there was a posterior."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Draws to begin with, better than those of the prior.
+
+    Attributes:
+        v: draws, (n, d).
+        log_likelihood: ln L of each, (n,).
+        log_density: log density of what they were drawn from, up to a constant; v (n, d) -> (n,).
+    """
+
+    v: Array
+    log_likelihood: Array
+    log_density: LogDensity
+
+
 def anneal(
-    log_likelihood: LogLikelihood,
+    log_likelihood: LogDensity,
     dim: int,
     *,
     ensembles: int,
     walkers: int,
     random: np.random.RandomState,
+    start: Start | None = None,
+    deadline: float = math.inf,
     progress: Callable[[float], None] | None = None,
 ) -> Array:
     r"""Starting points of `ensembles` independent ensembles, (ensembles * walkers, dim).
 
-    Every ensemble draws 20 points per walker from the prior N(0, I) and is then resampled and
-    moved through the targets $N(v; 0, I)\, L(v)^\beta$, with $\beta$ rising from 0 to 1 so that
-    half of the walkers survive each rise (tempered sequential Monte Carlo: Del Moral, Doucet &
-    Jasra 2006, JRSS B 68, 411). A single fit to the best prior draws would miss modes; here each
-    mode keeps about its share of walkers.
+    Every ensemble has its own draws of a distribution $q$: 20 per walker of the prior N(0, I), or
+    its part of `start`. They are resampled and moved through the targets
+    $q(v)^{1-\beta}\, (N(v; 0, I)\, L(v))^\beta$, with $\beta$ rising from 0 to 1 so that half of
+    the walkers survive each rise (tempered sequential Monte Carlo: Del Moral, Doucet & Jasra 2006,
+    JRSS B 68, 411). A single fit to the best draws would miss modes; here each mode keeps about
+    its share of walkers.
 
     Args:
         log_likelihood: ln L at v (n, dim), as (n,); -inf where the model fails.
@@ -42,18 +64,21 @@ def anneal(
         ensembles: number of independent ensembles.
         walkers: walkers of each.
         random: the source of all randomness.
+        start: draws to begin with; None for the prior. Where fewer than one for each ensemble has
+            a likelihood above zero, it is the prior too.
+        deadline: by `time.monotonic`.
         progress: called with beta after each rise.
 
     Raises:
         RuntimeError: the likelihood is zero at every draw of the prior.
+        OutOfTime: the deadline came first.
     """
-    v = random.standard_normal((ensembles, _PRIOR_DRAWS * walkers, dim))
-    value = log_likelihood(v.reshape(-1, dim)).reshape(ensembles, -1)
-    if not np.isfinite(value).any(axis=1).all():
-        raise RuntimeError("the likelihood is zero at every draw of the prior; check the scenario")
+    v, value, log_start = _first(log_likelihood, dim, ensembles, walkers, random, start)
     rng = np.random.default_rng(random.randint(2**31))
     beta = 0.0
     while beta < 1.0:
+        if time.monotonic() > deadline:
+            raise OutOfTime(f"time was over with the starting points {beta:.1%} of the way")
         rise = _rise(value, 1.0 - beta, _KEEP * walkers)
         beta += rise
         chosen = [resample(rise * row, len(row), walkers, rng) for row in value]
@@ -61,27 +86,62 @@ def anneal(
         sampler = emcee.EnsembleSampler(
             ensembles * walkers,
             dim,
-            tempered(log_likelihood, beta),
+            tempered(log_likelihood, beta, log_start),
             moves=moves(ensembles),
             vectorize=True,
         )
         sampler.random_state = random.get_state()
         end = sampler.run_mcmc(v, _STEPS, store=False, skip_initial_state_check=True)
         random.set_state(sampler.random_state)
-        value = ((end.log_prob + 0.5 * np.sum(end.coords**2, -1)) / beta).reshape(ensembles, -1)
+        value = ((end.log_prob - log_start(end.coords)) / beta).reshape(ensembles, -1)
         v = end.coords.reshape(ensembles, walkers, dim)
         if progress:
             progress(beta)
     return v.reshape(-1, dim)
 
 
-def tempered(log_likelihood: LogLikelihood, beta: float = 1.0) -> LogLikelihood:
-    r"""Log density $\beta \ln L(v) - |v|^2/2$, up to a constant."""
+def standard_normal(v: Array) -> Array:
+    """Log density of the prior in v, up to a constant."""
+    return -0.5 * np.sum(v**2, -1)
+
+
+def tempered(
+    log_likelihood: LogDensity, beta: float = 1.0, log_start: LogDensity = standard_normal
+) -> LogDensity:
+    r"""Log density $\beta (\ln L(v) - |v|^2/2) + (1 - \beta) \ln q(v)$, up to a constant."""
 
     def log_density(v: Array) -> Array:
-        return beta * log_likelihood(v) - 0.5 * np.sum(v**2, -1)
+        value = beta * log_likelihood(v)
+        if log_start is standard_normal:
+            return value + standard_normal(v)
+        return value + beta * standard_normal(v) + (1 - beta) * log_start(v)
 
     return log_density
+
+
+def _first(
+    log_likelihood: LogDensity,
+    dim: int,
+    ensembles: int,
+    walkers: int,
+    random: np.random.RandomState,
+    start: Start | None,
+) -> tuple[Array, Array, LogDensity]:
+    """Draws (ensembles, n, dim), the log of target over q at them (ensembles, n), and ln q."""
+    if start is not None:
+        possible = np.flatnonzero(np.isfinite(start.log_likelihood))
+        each = len(possible) // ensembles
+        if each:
+            chosen = random.permutation(possible)[: each * ensembles]
+            v = start.v[chosen]
+            value = start.log_likelihood[chosen] + standard_normal(v) - start.log_density(v)
+            shape = (ensembles, each)
+            return v.reshape(*shape, dim), value.reshape(shape), start.log_density
+    v = random.standard_normal((ensembles, _PRIOR_DRAWS * walkers, dim))
+    value = log_likelihood(v.reshape(-1, dim)).reshape(ensembles, -1)
+    if not np.isfinite(value).any(axis=1).all():
+        raise RuntimeError("the likelihood is zero at every draw of the prior; check the scenario")
+    return v, value, standard_normal
 
 
 def _rise(value: Array, largest: float, wanted: float) -> float:

@@ -33,14 +33,32 @@ class Checkpoint:
         """Whether there is a run to go on with."""
         return (self.path / "state.json").is_file()
 
+    def claim(self, identity: dict[str, Any]) -> None:
+        """Make the folder, or see that the one there is of this problem.
+
+        Raises:
+            InputError: the run was of another problem or with other settings.
+        """
+        file = self.path / "identity.json"
+        if not file.is_file():
+            self.path.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(identity))
+            return
+        known = json.loads(file.read_text())
+        for name, value in identity.items():
+            if known.get(name) != value:
+                raise InputError(
+                    f"{self.path}: {name} was {known.get(name)} and is now {value}; give the same "
+                    "as before, or start anew without --resume"
+                )
+
     def start(self, identity: dict[str, Any], walkers: int, dim: int) -> None:
         """Begin an empty run; what was there is removed."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir(parents=True)
+        self.remove()
+        self.claim(identity)
         group = zarr.create_group(self.path / "chain.zarr")
         for name, shape in (("v", (0, walkers, dim)), ("log_prob", (0, walkers))):
             group.create_array(name, shape=shape, chunks=(64, *shape[1:]), dtype="f8")
-        (self.path / "identity.json").write_text(json.dumps(identity))
 
     def append(self, v: Array, log_prob: Array, random_state: tuple[Any, ...]) -> None:
         """Add steps (s, walkers, dim) and the state of the random numbers after them."""
@@ -62,13 +80,7 @@ class Checkpoint:
         Raises:
             InputError: the run was of another problem or with other settings.
         """
-        known = json.loads((self.path / "identity.json").read_text())
-        for name, value in identity.items():
-            if known.get(name) != value:
-                raise InputError(
-                    f"{self.path}: {name} was {known.get(name)} and is now {value}; give the same "
-                    "as before, or start anew without --resume"
-                )
+        self.claim(identity)
         state = self._state()
         group = zarr.open_group(self.path / "chain.zarr", mode="r")
         v, log_prob = (

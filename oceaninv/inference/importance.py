@@ -80,6 +80,7 @@ class WeightedDraws:
             was fitted; the network's quality at this measurement.
         n_likelihoods: likelihoods computed, those of rounds given up included.
         n_fits: mixtures fitted.
+        log_proposal: log density of what v was drawn from; (m, d) -> (m,).
     """
 
     v: Tensor
@@ -88,6 +89,7 @@ class WeightedDraws:
     proposal_efficiency: float
     n_likelihoods: int
     n_fits: int
+    log_proposal: Callable[[Tensor], Tensor]
 
     @property
     def effective_sample_size(self) -> float:
@@ -171,6 +173,7 @@ def sample_importance(
                 proposal_efficiency=proposal_efficiency,
                 n_likelihoods=len(rounds),
                 n_fits=len(rounds.components) - 2,
+                log_proposal=rounds.log_proposal(first),
             )
         may_fit = len(rounds.components) - 2 < max_fits and spent < _FIT_UNTIL
         rounds_left = (target - size) / (efficiency * round_size) if size > 0 else 0
@@ -179,23 +182,6 @@ def sample_importance(
             rest = 1 - PRIOR_SHARE - FITTED_SHARE
             shares = [PRIOR_SHARE, rest, *[0.0] * (len(rounds.components) - 3), FITTED_SHARE]
             first = rounds.count
-
-
-def thin(log_weight: Tensor, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """About n weighted draws that stand for all: their indices (m,) and log-weights (m,).
-
-    Rejection control (Liu, Chen & Wong 1998): draw i stays with probability min(1, w_i/c) and
-    weight max(w_i, c), with c such that n are expected to stay. Expectations do not change, and
-    no heavy draw is lost.
-    """
-    index = torch.nonzero(torch.isfinite(log_weight)).squeeze(-1)
-    log_weight = log_weight[index]
-    if len(index) <= n:
-        return index, log_weight
-    threshold = _threshold(log_weight, n)
-    uniform = torch.rand(len(index), generator=generator, dtype=torch.float64)
-    kept = uniform.log() < log_weight - threshold
-    return index[kept], log_weight[kept].clamp_min(threshold)
 
 
 class _Rounds:
@@ -248,27 +234,28 @@ class _Rounds:
 
     def log_weight(self, first: int) -> Tensor:
         """Log-weights of the draws from round `first` on, against what those rounds drew from."""
+        n, share = self._drawn(first)
+        terms = [self._densities[i][-n:] + math.log(part) for i, part in share.items()]
+        mixture = torch.logsumexp(torch.stack(terms), 0)
+        return self.likelihood[-n:] + standard_normal_log_prob(self.v[-n:]) - mixture
+
+    def log_proposal(self, first: int) -> Callable[[Tensor], Tensor]:
+        """Log density of the mixture that the rounds from `first` on drew from."""
+        _, share = self._drawn(first)
+        parts = [(self.components[i], math.log(part)) for i, part in share.items()]
+
+        def log_density(v: Tensor) -> Tensor:
+            return torch.logsumexp(torch.stack([c.log_prob(v) + part for c, part in parts]), 0)
+
+        return log_density
+
+    def _drawn(self, first: int) -> tuple[int, dict[int, float]]:
+        """Number of draws from round `first` on, and the share of every component in them."""
         counts = self._counts[first:]
         n = sum(map(sum, counts))
         drawn = [sum(of_round) for of_round in zip_longest(*counts, fillvalue=0)]
-        terms = [
-            density[-n:] + math.log(m / n)
-            for density, m in zip(self._densities, drawn, strict=False)
-            if m
-        ]
-        mixture = torch.logsumexp(torch.stack(terms), 0)
-        return self.likelihood[-n:] + standard_normal_log_prob(self.v[-n:]) - mixture
+        return n, {i: m / n for i, m in enumerate(drawn) if m}
 
 
 def _effective_size(log_weight: Tensor) -> float:
     return effective_size(log_weight.numpy()) if torch.isfinite(log_weight).any() else 0.0
-
-
-def _threshold(log_weight: Tensor, n: int) -> float:
-    """Logarithm of the c with Σ min(1, w_i/c) = n, by bisection."""
-    low, high = log_weight.min().item(), torch.logsumexp(log_weight, 0).item()
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        expected = (log_weight - middle).clamp_max(0).exp().sum().item()
-        low, high = (middle, high) if expected > n else (low, middle)
-    return high

@@ -1,27 +1,32 @@
-"""`infer`: from a measurement to its posterior, re-weighted to the exact likelihood."""
+"""`infer`: from a measurement to its posterior, re-weighted to the exact likelihood.
+
+Where the weights are too uneven to be relied on, Markov chains go on from them, and the posterior
+is theirs. A posterior that passed no check says so in its `warning`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from oceaninv.ensemble.draws import Draws, Progress
 from oceaninv.errors import InputError
-from oceaninv.inference.importance import sample_importance, thin
+from oceaninv.inference.chain import chain_from
+from oceaninv.inference.importance import WeightedDraws, sample_importance
 from oceaninv.inference.model import Model, list_models
 from oceaninv.likelihood import log_likelihood
 from oceaninv.measurement import Measurement, read_measurement
 from oceaninv.posterior import Posterior, make_posterior
-from oceaninv.weighted import pareto_k
-
-Progress = Callable[[int, int, str], None]
+from oceaninv.weighted import psis, thin
 
 LOW_EFFICIENCY = 0.01
 FEW_DRAWS = 200
 HEAVY_TAIL = 0.7
+_MEND = "give it more time by --max-seconds, or confirm it by mcmc"
 
 
 class InferenceError(RuntimeError):
@@ -43,7 +48,10 @@ def infer(
     """Posterior of a measurement by a trained network and importance sampling.
 
     The network proposes, the exact likelihood weighs (`importance`): the result does not depend
-    on how well the network was trained, only the number of likelihoods does.
+    on how well the network was trained, only the number of likelihoods does. The largest weights
+    are smoothed (`psis`). Where fewer than 200 effective draws or 1 % are left, or a few draws
+    carry most of the weight (Pareto k above 0.7), Markov chains go on from the draws
+    (`chain_from`) until R-hat is below 1.01.
 
     Args:
         measurement: the data, or their netCDF file.
@@ -53,15 +61,22 @@ def infer(
         raw: keep the network's draws as they are; no likelihood is computed.
         seed: of all randomness.
         effective_samples: effective sample size at which sampling ends.
-        max_seconds: time after which it ends at the latest (not with `raw`).
-        max_draws: number of likelihoods after which it ends at the latest.
+        max_seconds: time after which it ends at the latest (not with `raw`), and as long again
+            for the chains.
+        max_draws: number of likelihoods after which it ends at the latest; chains may take more.
         progress: called with (effective sample size, its target, text).
 
     Returns:
-        Posterior with attributes `sample_efficiency`, `effective_sample_size`, `log_evidence`,
-        `log_evidence_error`, `network_efficiency` (of the network alone), `pareto_k`, `n_draws`,
-        `n_likelihoods`, `model`, and `warning` where the result is not to be relied on. With
-        `raw` there are no weights and the log-likelihood is NaN.
+        Posterior with attributes `reliable` (1 or 0), `sample_efficiency`,
+        `effective_sample_size`, `log_evidence`, `log_evidence_error` (of the weights before
+        smoothing), `network_efficiency` (of the network alone), `pareto_k`, `n_draws`,
+        `n_likelihoods`, `model`. The weights before smoothing are `log_weight_raw` in
+        `sample_stats`. Where chains went on, the draws are theirs and have no weights, `fallback`
+        says why, `rhat`, `ess`, `steps`, `burn_in` and `walkers` are as of `mcmc`,
+        `effective_sample_size` is `ess`, and efficiency, k and evidence remain those of the
+        weights. `warning` is one sentence on why the result is not to be relied on, where
+        `reliable` is 0. With `raw` there are no weights, nothing is checked and the
+        log-likelihood is NaN.
 
     Raises:
         InputError: no model, or one that is not for this measurement.
@@ -111,6 +126,8 @@ def infer(
         report=report,
     )
     size = draws.effective_sample_size
+    raw_weight = draws.log_weight.numpy()
+    smoothed, tail = psis(raw_weight)
     if size == 0:
         raise InferenceError(
             f"{measurement.name}: none of {draws.n_likelihoods} draws has a likelihood above zero "
@@ -122,33 +139,88 @@ def infer(
         "log_evidence": draws.log_evidence,
         "log_evidence_error": draws.log_evidence_error,
         "network_efficiency": draws.proposal_efficiency,
-        "pareto_k": pareto_k(draws.log_weight.numpy()),
+        "pareto_k": tail,
         "n_draws": len(draws.v),
         "n_likelihoods": draws.n_likelihoods,
         "n_fits": draws.n_fits,
     }
-    if draws.sample_efficiency < LOW_EFFICIENCY or size < FEW_DRAWS:
-        attributes["warning"] = (
-            f"Only {size:.0f} effective draws out of {len(draws.v)} "
-            f"({draws.sample_efficiency:.2%}): the posterior and its evidence are rough, and "
-            "parts of it may be missing; confirm it by mcmc."
+    reason = _unreliable(draws, tail)
+    chain: Draws | str = ""
+    if reason:
+        chain = chain_from(
+            draws,
+            of_v,
+            samples=samples,
+            effective_samples=effective_samples,
+            seed=seed,
+            max_seconds=max_seconds,
+            progress=progress,
         )
-    elif float(attributes["pareto_k"]) > HEAVY_TAIL:
-        attributes["warning"] = (
-            f"A few draws carry most of the weight (Pareto k {attributes['pareto_k']:.2f}, above "
-            f"{HEAVY_TAIL}): what the network rarely proposes may be missing; confirm it by mcmc."
+        told = reason[0].upper() + reason[1:]
+        attributes["fallback"] = f"{told}: Markov chains went on from the draws."
+    if isinstance(chain, Draws):
+        attributes |= _of_chains(chain, draws, str(reason))
+        return make_posterior(
+            scenario,
+            measurement,
+            prior.from_normal(torch.from_numpy(chain.v)),
+            log_likelihood=chain.log_likelihood,
+            method="cINN + MCMC (emcee)",
+            seed=seed,
+            chains=chain.chains,
+            attributes=attributes,
         )
-    kept, log_weight = thin(draws.log_weight, samples, generator)
+    attributes["reliable"] = int(reason is None)
+    if reason:
+        attributes["warning"] = (
+            f"No reliable posterior: {reason}, and for the Markov chains that went on from them "
+            f"{chain}; {_MEND}."
+        )
+    kept, log_weight = thin(smoothed, samples, np.random.default_rng([seed, 2]))
     return make_posterior(
         scenario,
         measurement,
         prior.from_normal(draws.v[kept]),
         log_likelihood=draws.log_likelihood[kept],
         log_weight=log_weight,
+        # What the weights would be without smoothing.
+        sample_stats={"log_weight_raw": log_weight + (raw_weight - smoothed)[kept]},
         method="cINN + importance re-weighting",
         seed=seed,
         attributes=attributes,
     )
+
+
+def _of_chains(chain: Draws, draws: WeightedDraws, reason: str) -> dict[str, str | float | int]:
+    """What a posterior by chains says of itself, beyond what its weights said."""
+    of = chain.attributes
+    told: dict[str, str | float | int] = {k: v for k, v in of.items() if k != "converged"}
+    told["n_likelihoods"] = draws.n_likelihoods + int(of["n_likelihoods"])
+    told["effective_sample_size"] = of["ess"]
+    told["reliable"] = of["converged"]
+    if not of["converged"]:
+        told["warning"] = (
+            f"No reliable posterior: {reason}, and the Markov chains that went on from them had "
+            f"not converged after {of['steps']} steps (R-hat {of['rhat']:.2f}, {of['ess']:.0f} "
+            f"effective draws); {_MEND}."
+        )
+    return told
+
+
+def _unreliable(draws: WeightedDraws, tail: float) -> str | None:
+    """Why weighted draws are not to be relied on, in words; None if they are."""
+    size = draws.effective_sample_size
+    if draws.sample_efficiency < LOW_EFFICIENCY or size < FEW_DRAWS:
+        return (
+            f"re-weighting left {size:.0f} effective draws out of {len(draws.v)} "
+            f"({draws.sample_efficiency:.2%})"
+        )
+    if tail > HEAVY_TAIL:
+        return (
+            f"a few re-weighted draws carry most of the weight (Pareto k {tail:.2f}, above "
+            f"{HEAVY_TAIL})"
+        )
+    return None
 
 
 def _model_of(measurement: Measurement) -> str:

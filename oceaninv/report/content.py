@@ -50,10 +50,12 @@ def warnings_of(posteriors: list[Posterior]) -> list[str]:
         if "warning" in p.attributes:
             told.append(f"{name}: {p.attributes['warning']}")
         if p.attributes.get("converged") == 0:
-            told.append(
-                f"{name}: the chains have not converged (R-hat {p.attributes['rhat']:.3f}, "
-                f"{p.attributes['ess']:.0f} effective draws); give them more steps."
-            )
+            stands = f"{p.attributes['ess']:.0f} effective draws"
+            what = "nested sampling was ended early"
+            if "rhat" in p.attributes:
+                what = "the chains have not converged"
+                stands = f"R-hat {p.attributes['rhat']:.3f}, {stands}"
+            told.append(f"{name}: {what} ({stands}); give more steps.")
     hashes = {p.attributes.get("data_hash") for p in posteriors}
     if len(hashes) > 1:
         told.append("The posteriors are of different measurements.")
@@ -115,7 +117,11 @@ def sections(posteriors: list[Posterior]) -> Iterator[Section]:
     )
     yield Section(
         "Quality of the draws",
-        "",
+        " ".join(
+            f"{name}: {p.attributes['fallback']}"
+            for p, name in zip(posteriors, names, strict=True)
+            if "fallback" in p.attributes
+        ),
         [
             _quality(posteriors, names),
             Picture(

@@ -84,6 +84,12 @@ def test_infer_and_mcmc_write_and_print_the_posterior(work: Path) -> None:
         *("--effective-samples", "200", "--max-steps", "1500", "--samples", "2000"),
     )
     assert "R-hat" in chain.stdout
+    nested = done(
+        *("mcmc", work / "data.nc", "--scenario", work / "small.yaml", "-o", work / "n.nc"),
+        *("--sampler", "nautilus", "--walkers", "120", "--effective-samples", "200"),
+    )
+    assert "log evidence" in nested.stdout
+    assert "nested sampling (nautilus)" in nested.stdout
     medians = {}
     for name in ("p", "m"):
         with xr.open_datatree(work / f"{name}.nc") as tree:
@@ -94,6 +100,8 @@ def test_infer_and_mcmc_write_and_print_the_posterior(work: Path) -> None:
         assert abs(medians["p"][name] - medians["m"][name]) < spread
     told = done("compare", work / "p.nc", work / "m.nc", "-o", work / "compare.png")
     assert "C2ST" in told.stdout
+    told = done("compare", work / "n.nc", work / "m.nc", "-o", work / "samplers.png")
+    assert float(told.stdout.split("C2ST")[1].split()[0]) < 0.6
     assert "source_range" in told.stdout
     figures = work / "figures"
     done("report", work / "p.nc", work / "m.nc", "-o", work / "r.html", "--figures", figures)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
-from oceaninv.inference.importance import StandardNormal, WeightedDraws, sample_importance, thin
+from oceaninv.inference.importance import StandardNormal, sample_importance
 from oceaninv.inference.mixture import StudentMixture, fit_mixture
 
 
@@ -126,25 +126,6 @@ def test_error_of_the_evidence_is_that_of_repeated_runs() -> None:
         )  # fmt: skip
         scaled.append((draws.log_evidence - evidence) / draws.log_evidence_error)
     assert 0.7 < torch.tensor(scaled).std() < 1.4
-
-
-def test_thinning_keeps_expectations_and_heavy_draws() -> None:
-    generator = torch.Generator().manual_seed(0)
-    v = torch.randn(50_000, 1, generator=generator, dtype=torch.float64)
-    log_weight = 2.0 * v[:, 0]  # of N(2, 1) against N(0, 1)
-    kept, thinned = thin(log_weight, 5000, generator)
-    assert abs(len(kept) - 5000) < 300
-    assert log_weight.argmax() in kept
-    assert thinned.logsumexp(0) == pytest.approx(log_weight.logsumexp(0).item(), abs=0.02)
-    assert thinned.softmax(0) @ v[kept, 0] == pytest.approx(2, abs=0.1)
-    size = WeightedDraws(v[kept], thinned, thinned, 1.0, 0, 0).effective_sample_size
-    whole = WeightedDraws(v, log_weight, log_weight, 1.0, 0, 0).effective_sample_size
-    assert size > 0.6 * whole
-
-    log_weight[::2] = -math.inf
-    kept, thinned = thin(log_weight, 10**6, generator)
-    assert torch.equal(kept, torch.arange(1, 50_000, 2))
-    assert torch.equal(thinned, log_weight[1::2])
 
 
 def test_mixture_density_is_that_of_its_draws() -> None:

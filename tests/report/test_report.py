@@ -38,7 +38,12 @@ def page(pressure: Posterior, tmp_path_factory: pytest.TempPathFactory) -> str:
         pressure,
         log_weight=None,
         chains=4,
-        attributes={**attributes, "converged": 0, "warning": "<b>rough</b>"},
+        attributes={
+            **attributes,
+            "converged": 0,
+            "warning": "<b>rough</b>",
+            "fallback": "Chains went on.",
+        },
     )
     report([pressure, chain], path)
     assert path.stat().st_size < 5_000_000
@@ -51,6 +56,7 @@ def test_report_is_one_file_that_asks_for_nothing_else(page: str) -> None:
     assert "<script" not in page
     images = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     assert len(images) == 5
+    assert "Chains went on." in page
     assert all(base64.b64decode(image).startswith(b"\x89PNG") for image in images)
 
 
