@@ -81,8 +81,12 @@ def calibrate(
         return prior.from_normal(weighted.v).numpy(), weighted.log_weight.numpy()
 
     result = calibrate_sampler(
-        model.scenario, exact if reweighted else raw, n, seed=seed,
-        references=model.references, progress=progress,
+        model.scenario,
+        exact if reweighted else raw,
+        n,
+        seed=seed,
+        references=model.references,
+        progress=progress,
     )
     return result.assign_attrs(
         method="re-weighted" if reweighted else "raw", draws=draws, versions=versions()
@@ -198,7 +202,7 @@ def verdict(
         intervals; `c2st`, `c2st_p_value` and `c2st_passes` (told: parameters and "joint"); and
         attributes `passes` (1 or 0), `alpha` of each test, `test` and `c2st_error`.
     """
-    n, d = ranks.shape
+    n = len(ranks)
     joint = np.stack([balls, regions], axis=-1)
     test = UniformityTest.of(n)
     p_value = np.array([test.p_value(u) for u in ranks.T])
@@ -236,11 +240,19 @@ def verdict(
     if classifier is None:
         return result
     told = [*names, "joint"]
-    return result.assign_coords(told=told).assign(
-        c2st=("told", classifier.accuracy, {"long_name": "truth told from draws; 0.5 is perfect"}),
-        c2st_p_value=("told", classifier.p_value),
-        c2st_passes=("told", (classifier.p_value >= alpha).astype(np.int8)),
-    ).assign_attrs(c2st_error=classifier.error)
+    return (
+        result.assign_coords(told=told)
+        .assign(
+            c2st=(
+                "told",
+                classifier.accuracy,
+                {"long_name": "truth told from draws; 0.5 is perfect"},
+            ),
+            c2st_p_value=("told", classifier.p_value),
+            c2st_passes=("told", (classifier.p_value >= alpha).astype(np.int8)),
+        )
+        .assign_attrs(c2st_error=classifier.error)
+    )
 
 
 def _judged(
@@ -280,9 +292,7 @@ def _scores(
     for i, measurement in enumerate(measurements):
         likelihood = log_likelihood(scenario, measurement)
         candidates = torch.cat([theta[i : i + 1], draws[i]])
-        rows.append(
-            likelihood.of_replica(torch.cat([replica[i : i + 1], of_draws[i]]), candidates)
-        )
+        rows.append(likelihood.of_replica(torch.cat([replica[i : i + 1], of_draws[i]]), candidates))
     return torch.stack(rows).clamp_min(-1e9).numpy()
 
 

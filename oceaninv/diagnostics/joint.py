@@ -21,7 +21,7 @@ _BATCH = 64
 _RATE = 3e-3
 _DECAY = 1e-2
 _WIDTH = 32
-_OF_SCORE = 50.0  # log likelihoods that differ by more than this are alike to the classifier
+_WORST_SCORE = 50.0  # log likelihoods that differ by more than this are alike to the classifier
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ def joint_test(
         score: log likelihoods of truth and draws, (n, 1 + M); only seen by the joint test.
         seed: of folds and networks.
     """
-    n, m, d = draws.shape
+    n, m = draws.shape[:2]
     candidates = np.concatenate([truth[:, None], draws], 1)
     by_unknown = _inputs(candidates, mean, sd, guesses)  # (d, n, 1 + m, p)
-    relative = np.clip(score - score.max(1, keepdims=True), -_OF_SCORE, 0) / 5
+    relative = np.clip(score - score.max(1, keepdims=True), -_WORST_SCORE, 0) / 5
     together = np.concatenate([*by_unknown, relative[..., None]], -1)[None]
     fold = np.random.default_rng(seed).permutation(n) % FOLDS
     with one_thread():

@@ -67,9 +67,7 @@ class Candidates:
     prior_replica: Tensor
 
 
-def pivots(
-    likelihood: Likelihood, drawn: Candidates, *, without: list[int], seed: int
-) -> Pivots:
+def pivots(likelihood: Likelihood, drawn: Candidates, *, without: list[int], seed: int) -> Pivots:
     """The pivots of a measurement, some receivers left out (complex data only).
 
     Args:
@@ -123,7 +121,9 @@ def _of_pressure(
     pattern = _pattern(residual, beside @ likeness @ beside, n - 1, float(k), seed)
 
     # M = L (1 + rho a a') L' in whitened terms; its inverse by Sherman-Morrison
-    whole = torch.linalg.inv(covariance[:, None] + rho[..., None] * a[..., :, None] * a[..., None, :].conj())
+    whole = torch.linalg.inv(
+        covariance[:, None] + rho[..., None] * a[..., :, None] * a[..., None, :].conj()
+    )
     precision = torch.diagonal(whole, dim1=-2, dim2=-1).real
     filtered = whole @ data
     power = (signal + left)[..., None]
@@ -145,14 +145,10 @@ def _of_pressure(
     everywhere[..., keep] = receiver
     all_gains = np.ones(n_phones, dtype=np.complex128)
     all_gains[keep] = gains.numpy()
-    return Pivots(
-        size, pattern, everywhere, _spread(receiver, null), all_gains, _worst(everywhere)
-    )
+    return Pivots(size, pattern, everywhere, _spread(receiver, null), all_gains, _worst(everywhere))
 
 
-def _of_levels(
-    likelihood: Likelihood, noise: LevelNoise, drawn: Candidates, seed: int
-) -> Pivots:
+def _of_levels(likelihood: Likelihood, noise: LevelNoise, drawn: Candidates, seed: int) -> Pivots:
     r"""At unknowns and $\sigma$, levels differ from the prediction by $N(0, \Sigma)$.
 
     $\Sigma = \sigma^2 C + \tau^2 1 1'$. The squared residual $r' \Sigma^{-1} r$ of P points is

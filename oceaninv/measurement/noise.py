@@ -147,8 +147,11 @@ class ComplexNoise:
     def _given_rho(
         self, factor: Tensor, replica: Tensor, correlation_length: Tensor, n_snapshots: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """ln L_f(rho) (n, F, q) but for what does not depend on rho; rho (q,) and the logarithms
-        of the weights of the nodes; and which replicas are valid (n, F).
+        """What a quadrature over rho needs.
+
+        Returns:
+            ln L_f(rho) (n, F, q) but for what does not depend on rho; rho (q,) and the logarithms
+            of the weights of the nodes; and which replicas are valid, (n, F).
         """
         n_phones = replica.shape[-1]
         norm = torch.linalg.vector_norm(replica, dim=-1, keepdim=True)
@@ -250,7 +253,7 @@ class LevelNoise:
     def _given_sd(
         self, level: Tensor, replica: Tensor, correlation_length: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """ln L_f(sigma) p(sigma) dsigma at the nodes (n, F, q), sigma (q,), valid replicas (n, F)."""
+        """ln L_f(sigma) p(sigma) d sigma (n, F, q), sigma (q,), and valid replicas (n, F)."""
         length = correlation_length[:, None]
         valid = torch.isfinite(replica).all(-1)
         residual = torch.where(valid[..., None], level - replica, 0.0)
