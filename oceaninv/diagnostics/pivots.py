@@ -38,7 +38,8 @@ class Pivots:
         size: (m, F), the residual of a tone is large beside its signal, or its known error.
         pattern: (m, F), the residual of a tone looks like sound: `_pattern`. Independent of `size`.
         receiver: (m, F, R), a receiver does not fit what the others predict there.
-        spread: (m,), single values stand out of the noise more than they should.
+        spread: (m,), single values stand out of the noise more than they should; not below 1 in
+            24 m.
         gain: (R,) complex factor between a receiver and what the others predict there; 1 where
             all is well, 0 for a dead and -1 for a reversed one. NaN for levels.
         worst: index of the tone and of the receiver of the value that stands out most.
