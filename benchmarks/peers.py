@@ -14,6 +14,7 @@ has it; ours draws it anew in every epoch.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -61,7 +62,7 @@ def main() -> None:
             count = arguments.simulations or scenario.training.n_simulations
             simulate(scenario, count, data, seed=1)
         ours, our_seconds = our_model(scenario, data, arguments, Path(folder))
-        peer, peer_seconds, epochs = sbi_estimator(ours, load_training_set(data), arguments)
+        peer, peer_seconds, epochs = sbi_estimator(ours, load_training_set(data), arguments, folder)
 
     samplers: dict[str, tuple[Sampler, float]] = {
         "oceaninv, raw": (lambda m, n, s: our_draws(ours, m, n, s), our_seconds),
@@ -124,7 +125,7 @@ def our_model(
 
 
 def sbi_estimator(
-    ours: Model, training_set: TrainingSet, arguments: argparse.Namespace
+    ours: Model, training_set: TrainingSet, arguments: argparse.Namespace, folder: str
 ) -> tuple[Any, float, int]:
     """sbi's conditional flow, the seconds of its training, and its epochs."""
     from sbi.inference import NPE  # not a dependency of oceaninv
@@ -138,7 +139,8 @@ def sbi_estimator(
     lower = torch.as_tensor(np.asarray(scenario.prior.lower), dtype=torch.float32)
     upper = torch.as_tensor(np.asarray(scenario.prior.upper), dtype=torch.float32)
     torch.manual_seed(1)
-    inference = NPE(prior=BoxUniform(lower, upper), show_progress_bars=False)
+    with contextlib.chdir(folder):  # where sbi leaves its logs
+        inference = NPE(prior=BoxUniform(lower, upper), show_progress_bars=False)
     begun = time.perf_counter()
     inference.append_simulations(training_set.parameters[:count].float(), features)
     limit = {"max_num_epochs": arguments.max_epochs} if arguments.max_epochs else {}

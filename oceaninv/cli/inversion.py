@@ -175,16 +175,18 @@ def infer(
             seed=seed,
             progress=progress,
         )
-    loaded = loaded or Model.load(str(posterior.attributes["model"]))
-    found = _mismatch(posterior, loaded, model or str(posterior.attributes["model"]), seed)
+    if raw:  # what does not fit may then be the network's fault
+        write_posterior(posterior, output)
+        _print_results(posterior, output)
+        return
+    name = model or str(posterior.attributes["model"])
+    loaded = loaded or Model.load(name)
+    found = _mismatch(posterior, loaded, name, seed)
     posterior = with_mismatch(posterior, found)
     write_posterior(posterior, output)
     _print_results(posterior, output)
     _tell(found)
-    if not raw:
-        _hint_at_conjugate(
-            loaded.scenario, observed, lambda: _network_draws(loaded, observed, seed)
-        )
+    _hint_at_conjugate(loaded.scenario, observed, lambda: _network_draws(loaded, observed, seed))
 
 
 def mcmc(

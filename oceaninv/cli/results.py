@@ -125,7 +125,7 @@ def calibrate(
         for name in result[dim].values
     ]
     say(table(header, rows))
-    header = ("of", "C2ST", "p-value", "", "sd / prior sd", "information (nat)")
+    header = ("truth told from draws", "C2ST", "p-value", "", "sd / prior sd", "information (nat)")
     worth = {
         str(p): (f"{float(w.sharpness):.3f}", f"{float(w.information):.2f}")
         for p in result["parameter"].values
@@ -134,7 +134,7 @@ def calibrate(
     worth["joint"] = ("", f"{float(result.attrs['information_joint']):.2f}")
     rows = [
         (
-            name,
+            f"classifier: {name}",
             f"{float(told.c2st):.3f}",
             f"{float(told.c2st_p_value):.3f}",
             _VERDICT[bool(told.c2st_passes)],
