@@ -14,6 +14,7 @@ from oceaninv.cli.command import Seed, hint, progress_bar, register, say, table
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from oceaninv.diagnostics.mismatch import Mismatch
     from oceaninv.inference import Model
     from oceaninv.measurement import Measurement
     from oceaninv.posterior import Posterior
@@ -121,6 +122,9 @@ def train(
             resume=resume,
             progress=progress,
         )
+    from oceaninv.diagnostics.familiarity import keep_familiarity, learn_familiarity
+
+    keep_familiarity(learn_familiarity(model, seed=seed), output)
     for name, value in model.record.items():
         if isinstance(value, int | float | str):
             say(f"{name:24} {value}")
@@ -160,6 +164,7 @@ def infer(
 
     Example: `oceaninv infer elba.nc --model north-elba-1993 -o posterior.nc`
     """
+    from oceaninv.diagnostics.mismatch import with_mismatch
     from oceaninv.inference import Model
     from oceaninv.inference import infer as run
     from oceaninv.measurement import read_measurement
@@ -177,13 +182,18 @@ def infer(
             seed=seed,
             progress=progress,
         )
+    if raw:  # what does not fit may then be the network's fault
+        write_posterior(posterior, output)
+        _print_results(posterior, output)
+        return
+    name = model or str(posterior.attributes["model"])
+    loaded = loaded or Model.load(name)
+    found = _mismatch(posterior, loaded, name, seed)
+    posterior = with_mismatch(posterior, found)
     write_posterior(posterior, output)
     _print_results(posterior, output)
-    if not raw:
-        loaded = loaded or Model.load(str(posterior.attributes["model"]))
-        _hint_at_conjugate(
-            loaded.scenario, observed, lambda: _network_draws(loaded, observed, seed)
-        )
+    _tell(found)
+    _hint_at_conjugate(loaded.scenario, observed, lambda: _network_draws(loaded, observed, seed))
 
 
 def mcmc(
@@ -283,6 +293,27 @@ def _print_results(posterior: Posterior, path: Path) -> None:
     say(f"{path}: posterior ({attributes['method']})")
     if "warning" in attributes:
         hint(str(attributes["warning"]))
+
+
+def _mismatch(posterior: Posterior, model: Model, name: str, seed: int) -> Mismatch:
+    """Whether the measurement is like what scenario and network expect."""
+    from oceaninv.diagnostics.familiarity import kept_familiarity, learn_familiarity
+    from oceaninv.diagnostics.mismatch import mismatch
+    from oceaninv.inference.model import model_directory
+
+    snapshots = posterior.observed.n_snapshots
+    known = kept_familiarity(model_directory(name)) if snapshots == 1 else None
+    if known is None:
+        known = learn_familiarity(model, n_snapshots=snapshots)
+    return mismatch(posterior, model, known, seed=seed)
+
+
+def _tell(found: Mismatch) -> None:
+    """A line for each finding, or that there is none."""
+    for finding in found.findings:
+        say(f"mismatch: {finding.text}")
+    if not found.findings:
+        say("mismatch: none found; tones, receivers, noise and summary are as the scenario expects")
 
 
 def _network_draws(model: Model, measurement: Measurement, seed: int) -> Tensor:

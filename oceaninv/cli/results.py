@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from oceaninv.cli.command import Seed, hint, progress_bar, register, say, table
+from oceaninv.errors import InputError
 from oceaninv.files import whole_file
 
 _VERDICT = {True: "passes", False: "FAILS"}
@@ -72,20 +73,27 @@ def calibrate(
         bool, typer.Option("--reweighted", help="Judge the re-weighted posteriors; much slower.")
     ] = False,
     draws: Annotated[int, typer.Option("--draws", min=10, help="Draws of each posterior.")] = 1000,
-    plot: Annotated[
+    figure: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="F.png", help="Figure; default: beside the result."),
+        typer.Option(
+            "--figure", "--plot", metavar="F.png|.pdf", help="Figure; default: beside the result."
+        ),
     ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Write the summary into the model's model.json.")
+    ] = False,
     seed: Seed = 0,
 ) -> None:
-    """Calibration of a model over fresh simulations: SBC ranks, coverage, expected coverage.
+    """Calibration of a model over fresh simulations: ranks, coverage, TARP, a classifier.
 
     Example: `oceaninv calibrate model/ -n 500 -o calibration.nc`
     """
     from oceaninv.diagnostics import calibrate as run
     from oceaninv.inference import Model
-    from oceaninv.report.figures import plot_calibration
+    from oceaninv.report.calibration import plot_calibration
 
+    if keep and not (Path(model) / "model.json").is_file():
+        raise InputError(f"--keep: {model} is no directory of a model; train one to keep it there")
     loaded = Model.load(model)
     with progress_bar() as progress:
         result = run(
@@ -98,7 +106,7 @@ def calibrate(
         )
     with whole_file(output) as temporary:
         result.to_netcdf(temporary, engine="netcdf4")
-    figure = plot or output.with_suffix(".png")
+    figure = figure or output.with_suffix(".png")
     with whole_file(figure) as temporary:
         plot_calibration(result, temporary)
     header = ("coverage of", *(f"{level:.0%}" for level in result["level"].values), "p-value", "")
@@ -117,10 +125,34 @@ def calibrate(
         for name in result[dim].values
     ]
     say(table(header, rows))
+    header = ("truth told from draws", "C2ST", "p-value", "", "sd / prior sd", "information (nat)")
+    worth = {
+        str(p): (f"{float(w.sharpness):.3f}", f"{float(w.information):.2f}")
+        for p in result["parameter"].values
+        for w in [result.sel(parameter=p)]
+    }
+    worth["joint"] = ("", f"{float(result.attrs['information_joint']):.2f}")
+    rows = [
+        (
+            f"classifier: {name}",
+            f"{float(told.c2st):.3f}",
+            f"{float(told.c2st_p_value):.3f}",
+            _VERDICT[bool(told.c2st_passes)],
+            *worth[name],
+        )
+        for name in map(str, result["told"].values)
+        for told in [result.sel(told=name)]
+    ]
+    say("")
+    say(table(header, rows))
     whole = _VERDICT[bool(result.attrs["passes"])]
     alpha = float(result.attrs["alpha"])
     say(f"{model} {whole} with {n} simulations (each test at p = {alpha:.2g})")
     say(f"{output}: calibration; {figure}: its figure")
+    if keep:
+        from oceaninv.diagnostics.keeping import keep_calibration
+
+        say(f"{keep_calibration(result, model)}: summary of the calibration")
 
 
 def report(

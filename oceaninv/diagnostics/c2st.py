@@ -60,7 +60,7 @@ def c2st(a: Array, b: Array, *, seed: int, folds: int = 5) -> C2st:
     fold = (rng.permutation(len(unique)) % folds)[group]
     spread = x.std(0)
     x = (x - x.mean(0)) / np.where(spread > 0, spread, 1.0)
-    with _one_thread():
+    with one_thread():
         score = _held_out_scores(
             torch.from_numpy(x).float(),
             torch.from_numpy(label).float(),
@@ -75,7 +75,7 @@ def c2st(a: Array, b: Array, *, seed: int, folds: int = 5) -> C2st:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """These networks are so small that threads only wait for each other: 30 times slower."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -94,7 +94,7 @@ def _held_out_scores(x: Tensor, label: Tensor, fold: Tensor, seed: int) -> Tenso
     folds = int(fold.max()) + 1
     training = [torch.nonzero(fold != k)[:, 0] for k in range(folds)]
     size = min(len(index) for index in training)
-    parameters = _initial(folds, x.shape[1], generator)
+    parameters = initial_parameters(folds, x.shape[1], max(32, 10 * x.shape[1]), generator)
     optimiser = torch.optim.AdamW(parameters, lr=_RATE, weight_decay=_DECAY)
     steps = _EPOCHS * math.ceil(size / _BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -103,27 +103,30 @@ def _held_out_scores(x: Tensor, label: Tensor, fold: Tensor, seed: int) -> Tenso
             [index[torch.randperm(len(index), generator=generator)[:size]] for index in training]
         )
         for batch in order.split(_BATCH, dim=1):
-            logit = _network(x[batch], parameters)
+            logit = network_output(x[batch], parameters)
             loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, label[batch])
             optimiser.zero_grad()
             (folds * loss).backward()
             optimiser.step()
             schedule.step()
     with torch.no_grad():
-        scores = _network(x.expand(folds, -1, -1), parameters)
+        scores = network_output(x.expand(folds, -1, -1), parameters)
     return scores.gather(0, fold[None])[0]
 
 
-def _initial(folds: int, d: int, generator: torch.Generator) -> list[Tensor]:
-    width = max(32, 10 * d)
+def initial_parameters(
+    networks: int, d: int, width: int, generator: torch.Generator
+) -> list[Tensor]:
+    """Weights and biases of networks with two hidden layers, along the first axis of each."""
     parameters = []
     for n_in, n_out in ((d, width), (width, width), (width, 1)):
-        weight = torch.randn(folds, n_in, n_out, generator=generator) * math.sqrt(2 / n_in)
-        parameters += [weight.requires_grad_(), torch.zeros(folds, 1, n_out, requires_grad=True)]
+        weight = torch.randn(networks, n_in, n_out, generator=generator) * math.sqrt(2 / n_in)
+        parameters += [weight.requires_grad_(), torch.zeros(networks, 1, n_out, requires_grad=True)]
     return parameters
 
 
-def _network(x: Tensor, parameters: list[Tensor]) -> Tensor:
+def network_output(x: Tensor, parameters: list[Tensor]) -> Tensor:
+    """Output (networks, n) for x (networks, n, d)."""
     w1, b1, w2, b2, w3, b3 = parameters
     hidden = torch.relu(torch.relu(x @ w1 + b1) @ w2 + b2)
     return (hidden @ w3 + b3).squeeze(-1)

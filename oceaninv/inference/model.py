@@ -111,7 +111,7 @@ class Model:
         Raises:
             InputError: no such model, or files that are truncated or do not belong together.
         """
-        directory = _directory(name_or_directory)
+        directory = model_directory(name_or_directory)
         path = directory / "model.json"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -184,7 +184,12 @@ def list_models() -> list[str]:
     return sorted(p.name for p in _BUILTIN.iterdir() if (p / "model.json").is_file())
 
 
-def _directory(name_or_directory: str | Path) -> Path:
+def model_directory(name_or_directory: str | Path) -> Path:
+    """Where a model is kept: a built-in one by name, or the directory itself.
+
+    Raises:
+        InputError: no such model.
+    """
     text = str(name_or_directory)
     if text in list_models():
         return Path(str(_BUILTIN / text))

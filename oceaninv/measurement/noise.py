@@ -118,12 +118,46 @@ class ComplexNoise:
         Returns:
             (n,); -inf where the replica is not finite or vanishes at every phone.
         """
+        given_rho, _, log_weight, valid = self._given_rho(
+            factor, replica, correlation_length, n_snapshots
+        )
+        kn = n_snapshots * replica.shape[-1]
+        constant = math.lgamma(kn) - kn * math.log(math.pi * n_snapshots)
+        per_f = torch.logsumexp(given_rho + log_weight, -1) + constant
+        per_f = per_f - n_snapshots * self.covariance.log_det(correlation_length[:, None])
+        return torch.where(valid, per_f, -math.inf).sum(-1)
+
+    def draw_snr(
+        self,
+        factor: Tensor,
+        replica: Tensor,
+        correlation_length: Tensor,
+        generator: torch.Generator,
+        n_snapshots: int = 1,
+    ) -> Tensor:
+        r"""Draw $\rho_f$ from its posterior given the data and each replica, (n, F).
+
+        Arguments as `log_likelihood`; the draws are nodes of its quadrature.
+        """
+        given_rho, rho, log_weight, _ = self._given_rho(
+            factor, replica, correlation_length, n_snapshots
+        )
+        return rho[_draw_node(given_rho + log_weight, generator)]
+
+    def _given_rho(
+        self, factor: Tensor, replica: Tensor, correlation_length: Tensor, n_snapshots: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What a quadrature over rho needs.
+
+        Returns:
+            ln L_f(rho) (n, F, q) but for what does not depend on rho; rho (q,) and the logarithms
+            of the weights of the nodes; and which replicas are valid, (n, F).
+        """
         n_phones = replica.shape[-1]
         norm = torch.linalg.vector_norm(replica, dim=-1, keepdim=True)
         valid = (torch.isfinite(norm) & (norm > 0))[..., 0]
         unit = torch.where(valid[..., None], replica / norm, 1.0 / math.sqrt(n_phones))
-        per_tone = correlation_length[:, None]
-        a = self.covariance.whiten(unit, per_tone)
+        a = self.covariance.whiten(unit, correlation_length[:, None])
         # Where the correlation length is fixed, the data are whitened once for all replicas.
         same = bool((correlation_length == correlation_length[:1]).all())
         length = (correlation_length[:1] if same else correlation_length)[:, None, None]
@@ -143,10 +177,7 @@ class ComplexNoise:
         given_rho = -n_snapshots * gain.log() - kn * torch.log(
             big_t[..., None] - (rho / gain) * big_y[..., None]
         )
-        constant = math.lgamma(kn) - kn * math.log(math.pi * n_snapshots)
-        per_f = torch.logsumexp(given_rho + log_weight.to(given_rho.device), -1) + constant
-        per_f = per_f - n_snapshots * self.covariance.log_det(per_tone)
-        return torch.where(valid, per_f, -math.inf).sum(-1)
+        return given_rho, rho, log_weight.to(given_rho.device), valid
 
 
 @dataclass(frozen=True)
@@ -202,6 +233,27 @@ class LevelNoise:
         Returns:
             (n,); -inf where a replica is not finite.
         """
+        per_node, _, valid = self._given_sd(level, replica, correlation_length)
+        return torch.where(valid, torch.logsumexp(per_node, -1), -math.inf).sum(-1)
+
+    def draw_sd(
+        self,
+        level: Tensor,
+        replica: Tensor,
+        correlation_length: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        r"""Draw $\sigma_f$ (dB) from its posterior given the levels and each replica, (n, F).
+
+        Arguments as `log_likelihood`; the draws are nodes of its quadrature.
+        """
+        per_node, sd, _ = self._given_sd(level, replica, correlation_length)
+        return sd[_draw_node(per_node, generator)]
+
+    def _given_sd(
+        self, level: Tensor, replica: Tensor, correlation_length: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """ln L_f(sigma) p(sigma) d sigma (n, F, q), sigma (q,), and valid replicas (n, F)."""
         length = correlation_length[:, None]
         valid = torch.isfinite(replica).all(-1)
         residual = torch.where(valid[..., None], level - replica, 0.0)
@@ -213,13 +265,13 @@ class LevelNoise:
         c = ones.square().sum(-1)[..., None]
 
         sd, log_weight = _nodes(self.sd_db, 1)
-        variance = sd.to(a.device) ** 2
+        sd = sd.to(a.device)
+        variance = sd**2
         tau2 = self.offset_sd_db**2
         misfit = (a - tau2 * b**2 / (variance + tau2 * c)) / variance
         log_det = n_points * torch.log(2 * math.pi * variance) + torch.log1p(tau2 * c / variance)
         log_det = log_det + self.covariance.log_det(length)[..., None]
-        per_f = torch.logsumexp(-0.5 * (misfit + log_det) + log_weight.to(a.device), -1)
-        return torch.where(valid, per_f, -math.inf).sum(-1)
+        return -0.5 * (misfit + log_det) + log_weight.to(a.device), sd, valid
 
 
 def csdm_factor(csdm: Tensor) -> Tensor:
@@ -238,6 +290,18 @@ def _nodes(prior: Marginal | float, n_snapshots: int) -> tuple[Tensor, Tensor]:
     x, weight = np.polynomial.legendre.leggauss(count)
     quantile = torch.from_numpy((x + 1) / 2)
     return prior.from_normal(torch.special.ndtri(quantile)), torch.from_numpy(np.log(weight / 2))
+
+
+def _draw_node(log_weight: Tensor, generator: torch.Generator) -> Tensor:
+    """Index of one node by its weight, for log weights (..., q) up to a constant: (...)."""
+    cumulated = torch.softmax(log_weight, -1).cumsum(-1)
+    uniform = torch.rand(
+        (*log_weight.shape[:-1], 1),
+        generator=generator,
+        dtype=cumulated.dtype,
+        device=cumulated.device,
+    )
+    return torch.searchsorted(cumulated, uniform)[..., 0].clamp(max=log_weight.shape[-1] - 1)
 
 
 def _draw(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,6 +50,8 @@ def warnings_of(posteriors: list[Posterior]) -> list[str]:
     for p, name in zip(posteriors, names_of(posteriors), strict=True):
         if "warning" in p.attributes:
             told.append(f"{name}: {p.attributes['warning']}")
+        if p.attributes.get("mismatch", "none") != "none":
+            told.append(f"{name}: the data are not like the scenario: {p.attributes['mismatch']}.")
         if p.attributes.get("converged") == 0:
             stands = f"{p.attributes['ess']:.0f} effective draws"
             what = "nested sampling was ended early"
@@ -96,6 +99,9 @@ def sections(posteriors: list[Posterior]) -> Iterator[Section]:
         ],
     )
     yield _fit(posteriors, names)
+    judged = [(p, n) for p, n in zip(posteriors, names, strict=True) if "mismatch" in p.attributes]
+    if judged:
+        yield _likeness(*judged[0])
     if len(posteriors) > 1:
         yield Section(
             "Agreement",
@@ -188,6 +194,33 @@ def _fit(posteriors: list[Posterior], names: list[str]) -> Section:
             "noise is not part of the band. The Bartlett power is 1 for a perfect fit."
         )
     return Section("Fit to the data", "", [Picture(f"{names[0]}. {caption}", data_fit(first))])
+
+
+def _likeness(posterior: Posterior, name: str) -> Section:
+    """P-values of all that could show data unlike the scenario."""
+    of = posterior.attributes
+    asked = [
+        ("All tones together", of["mismatch_p_overall"]),
+        ("Outliers of the noise", of["mismatch_p_outliers"]),
+        ("Summary by the network", of["mismatch_p_summary"]),
+    ]
+    for kind, places, unit in (
+        ("tone", posterior.scenario.frequency, "Hz"),
+        ("receiver", posterior.scenario.receiver_depth, "m"),
+    ):
+        p = json.loads(str(of[f"mismatch_p_{kind}"]))
+        asked += [
+            (f"{kind.capitalize()} {place:g} {unit}", value)
+            for place, value in zip(places, p, strict=False)
+            if value is not None
+        ]
+    return Section(
+        "Is the measurement like the scenario?",
+        "Each p-value is the probability of so bad a fit where scenario, noise and posterior are "
+        "right; those of tones and receivers are not corrected for their number. "
+        + ("Nothing was found." if of["mismatch"] == "none" else f"Found: {of['mismatch']}."),
+        [Table(name, ("Question", "p-value"), [(a, _number(p, ".2g")) for a, p in asked])],
+    )
 
 
 def _agreement(posteriors: list[Posterior], names: list[str]) -> list[Table | Picture]:

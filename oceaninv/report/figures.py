@@ -1,4 +1,4 @@
-"""Figures of posteriors: marginals, pairs, the sound-speed profile, weights; and of calibration."""
+"""Figures of posteriors: marginals, pairs, the sound-speed profile, weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -16,7 +15,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from oceaninv.diagnostics.uniformity import UniformityTest
 from oceaninv.posterior import Posterior, equal_weight, summarise
 from oceaninv.report.density import joint_density, marginal_density, region_levels
 from oceaninv.report.style import (
@@ -40,11 +38,6 @@ _PROFILE_DRAWS = 400
 def plot_marginals(posteriors: list[Posterior], path: str | Path) -> None:
     """Write `marginals` to a file; the suffix gives the format."""
     marginals(posteriors).savefig(path, dpi=150)
-
-
-def plot_calibration(result: xr.Dataset, path: str | Path) -> None:
-    """Write `calibration` to a file; the suffix gives the format."""
-    calibration(result).savefig(path, dpi=150)
 
 
 def marginals(posteriors: list[Posterior]) -> Figure:
@@ -160,37 +153,6 @@ def weights(posteriors: list[Posterior]) -> Figure:
     right.set(xlabel="Log likelihood", ylabel="Density", ylim=(0, None))
     quiet(left)
     quiet(right)
-    return figure
-
-
-def calibration(result: xr.Dataset) -> Figure:
-    """Calibration of a model: distribution of ranks with its band, and coverage.
-
-    A curve is the empirical distribution function of the ranks less that of uniform ones; it
-    stays in the band where the test passes. An arch means a shift, an S a wrong width.
-    """
-    n = result.sizes["simulation"]
-    test, alpha = UniformityTest.of(n), float(result.attrs["alpha"])
-    lower, upper = test.band(alpha)
-    kinds = [(str(p), result["rank"].sel(parameter=p).values) for p in result["parameter"].values]
-    kinds += [(f"joint: {j}", result["joint_rank"].sel(joint=j).values) for j in ("tarp", "region")]
-    columns = min(4, len(kinds))
-    rows = -(-len(kinds) // columns)
-    figure = Figure(figsize=(3.1 * columns, 2.4 * rows + 0.4), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for axes, (name, ranks) in zip(panels, kinds, strict=False):
-        ecdf = np.searchsorted(np.sort(ranks), test.points, side="right") / n
-        passes = test.p_value(ranks) >= alpha
-        band = (lower - test.points, upper - test.points)
-        axes.fill_between(test.points, *band, color=PALE, lw=0)
-        axes.axhline(0, color=GREY, lw=0.8)
-        axes.plot(test.points, ecdf - test.points, color=COLOURS[0 if passes else 1], lw=2)
-        axes.set_title(f"{name}{'' if passes else ': fails'}", loc="left", fontsize=10)
-        quiet(axes)
-    for axes in panels[len(kinds) :]:
-        axes.set_visible(False)
-    figure.supxlabel("Rank of the truth", fontsize=10)
-    figure.supylabel("Distribution function less uniform", fontsize=10)
     return figure
 
 

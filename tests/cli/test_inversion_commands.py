@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import netCDF4
@@ -76,6 +77,7 @@ def test_infer_and_mcmc_write_and_print_the_posterior(work: Path) -> None:
     assert "source range" in result.stdout
     assert "sample efficiency" in result.stdout
     assert "log evidence" in result.stdout
+    assert "mismatch: " in result.stdout
     assert str(work / "p.nc") in result.stdout
     raw = done("infer", work / "data.nc", "--model", work / "model", "--raw", "-o", work / "r.nc")
     assert "sample efficiency" not in raw.stdout
@@ -116,13 +118,24 @@ def test_infer_and_mcmc_write_and_print_the_posterior(work: Path) -> None:
 
 def test_calibrate_prints_a_verdict_by_parameter(work: Path) -> None:
     out = work / "calibration.nc"
-    result = done("calibrate", work / "model", "-n", "40", "--draws", "100", "-o", out)
+    result = done("calibrate", work / "model", "-n", "40", "--draws", "100", "-o", out, "--keep")
     lines = result.stdout.splitlines()
     for name in ("source_range", "bottom_speed", "joint: tarp", "joint: region"):
         (line,) = [line for line in lines if line.startswith(name)]
         assert line.endswith(("passes", "FAILS"))
     with xr.open_dataset(out) as written:
         assert written.sizes["simulation"] == 40
+        accuracy = float(written["c2st"].sel(told="joint"))
+    kept = json.loads((work / "model" / "model.json").read_text())["calibration"]["raw"]
+    assert kept["simulations"] == 40
+    assert kept["c2st"]["joint"] == pytest.approx(accuracy, abs=1e-3)
+    assert kept["coverage"]["source_range"]["0.9"] <= 1
+    for name in ("source_range", "bottom_speed", "joint"):
+        (line,) = [line for line in lines if line.startswith(f"classifier: {name}")]
+        assert "passes" in line or "FAILS" in line
+    refused = run("calibrate", "swellex96-2p", "-n", "40", "-o", out, "--keep")
+    assert refused.exit_code == 2
+    assert "--keep: swellex96-2p is no directory" in refused.stderr
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 

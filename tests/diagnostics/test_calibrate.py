@@ -89,16 +89,21 @@ def test_coverage_of_known_ranks() -> None:
     assert coverage(u, np.array([0.5, 0.9]))[0] == pytest.approx([0.5, 0.75])
 
 
-def test_a_sampler_that_returns_the_prior_is_calibrated_but_not_sharp() -> None:
+def test_a_sampler_that_returns_the_prior_passes_ranks_but_not_the_classifier() -> None:
     scenario = load_scenario("north-elba-1993")
 
     def prior_only(measurement: Measurement, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
         assert measurement.data.shape == (1, 1, 48)
         return scenario.prior.sample(200, seed).numpy(), None
 
-    result = calibrate_sampler(scenario, prior_only, 60, seed=0)
-    assert result.attrs["passes"] == 1
+    result = calibrate_sampler(scenario, prior_only, 100, seed=0)
+    assert result["passes"].all()
+    assert result["joint_passes"].all()
+    assert not result["c2st_passes"].sel(told="joint")
+    assert float(result["c2st"].sel(told="joint")) > 0.75
+    assert result.attrs["passes"] == 0
     assert result["sharpness"].values == pytest.approx(1.0, abs=0.05)
+    assert result["information"].values == pytest.approx(0.0, abs=0.02)
     assert result.attrs["scenario_hash"] == scenario.hash()
 
 

@@ -13,9 +13,10 @@ from oceaninv.errors import InputError
 from oceaninv.measurement.synthetic import synthetic_measurement
 from oceaninv.posterior import Posterior, make_posterior, summarise
 from oceaninv.report import report
+from oceaninv.report.calibration import plot_calibration
 from oceaninv.report.content import provenance, warnings_of
 from oceaninv.report.data_fit import bartlett, data_fit
-from oceaninv.report.figures import marginals, plot_calibration, sound_speed
+from oceaninv.report.figures import marginals, sound_speed
 from oceaninv.report.style import prior_in_words, rounded
 from oceaninv.scenario import load_scenario
 

@@ -1,0 +1,188 @@
+"""Is the network ahead of `sbi`'s default on the same simulations?
+
+The peer is neural posterior estimation of the package sbi (NPE, its default spline flow) on the
+features that our network sees. Both are judged by a classifier (C2ST: 0.5 cannot be told apart)
+against reference posteriors, by `references/SCENARIO.npz` where there is one and by our re-weighted
+posterior otherwise; and by their time. sbi trains with one draw of the noise, as its interface
+has it; ours draws it anew in every epoch.
+
+    pip install '.[peers]'
+    python benchmarks/peers.py swellex96-2p
+    python benchmarks/peers.py swellex96-vla --ours train --keep     # writes benchmarks/results/
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from record import finish
+
+from oceaninv import infer, load_scenario, train
+from oceaninv.diagnostics import c2st
+from oceaninv.inference import Model
+from oceaninv.inference.training import noisy_pairs
+from oceaninv.measurement import Measurement
+from oceaninv.measurement.synthetic import synthetic_measurement
+from oceaninv.posterior import equal_weight
+from oceaninv.scenario import Scenario
+from oceaninv.simulation import TrainingSet, load_training_set, simulate
+
+SEED = 20_000  # of the measurements, far from the seeds of training
+REFERENCES = Path(__file__).parent / "references"
+DRAWS = 2000
+SAMPLES = 10_000
+
+Sampler = Callable[[Measurement, int, int], torch.Tensor]  # measurement, draws, seed -> (n, d)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="sbi's NPE and ours on the same simulations")
+    parser.add_argument("scenario", nargs="?", default="swellex96-2p", help="built-in scenario")
+    parser.add_argument("--data", type=Path, help="training set of `oceaninv simulate`")
+    parser.add_argument("--simulations", type=int, help="how many; default: as the scenario says")
+    parser.add_argument("--ours", default="", help="'train', or a model; default: the built-in one")
+    parser.add_argument("--references", type=Path, help="file of benchmarks/references.py")
+    parser.add_argument("-n", type=int, default=20, help="measurements compared by C2ST")
+    parser.add_argument("--timed", type=int, default=100, help="measurements sampled for the time")
+    parser.add_argument("--max-epochs", type=int, help="end sbi's training at the latest")
+    parser.add_argument("--keep", action="store_true", help="write benchmarks/results/")
+    arguments = parser.parse_args()
+    scenario = load_scenario(arguments.scenario)
+    with tempfile.TemporaryDirectory() as folder:
+        data = arguments.data or Path(folder) / "simulations.zarr"
+        if not arguments.data:
+            count = arguments.simulations or scenario.training.n_simulations
+            simulate(scenario, count, data, seed=1)
+        ours, our_seconds = our_model(scenario, data, arguments, Path(folder))
+        peer, peer_seconds, epochs = sbi_estimator(ours, load_training_set(data), arguments, folder)
+
+    samplers: dict[str, tuple[Sampler, float]] = {
+        "oceaninv, raw": (lambda m, n, s: our_draws(ours, m, n, s), our_seconds),
+        "sbi NPE, spline flow": (lambda m, n, s: sbi_draws(peer, ours, m, n, s), peer_seconds),
+    }
+    references = reference_draws(ours, arguments)
+    lines = [
+        "method                C2ST   worst  outside prior  training (s)  10,000 draws each (s)"
+    ]
+    answer: dict[str, object] = {
+        "scenario": scenario.name,
+        "ours": arguments.ours or "built-in",
+        "simulations": arguments.simulations or scenario.training.n_simulations,
+        "n": len(references),
+        "sbi_epochs": epochs,
+    }
+    for name, (sample, trained) in samplers.items():
+        scores, outside = [], []
+        for i, (measurement, exact) in enumerate(references):
+            draws = sample(measurement, 4 * DRAWS, i)
+            inside = torch.isfinite(scenario.prior.log_prob(draws.double()))
+            outside.append(1 - float(inside.double().mean()))
+            kept = draws[inside][: len(exact)].double().numpy()
+            scores.append(c2st(kept, exact[: len(kept)], seed=i).accuracy)
+        begun = time.perf_counter()
+        for i in range(arguments.timed):
+            sample(references[i % len(references)][0], SAMPLES, i)
+        seconds = time.perf_counter() - begun
+        lines.append(
+            f"{name:20}  {np.mean(scores):.3f}  {max(scores):.3f}  {np.mean(outside):13.2%}  "
+            f"{trained:12.0f}  {seconds:12.1f} for {arguments.timed}"
+        )
+        print(lines[-1], flush=True)
+        key = "ours" if name.startswith("oceaninv") else "sbi"
+        answer |= {
+            f"{key}_c2st": float(np.mean(scores)),
+            f"{key}_outside_prior": float(np.mean(outside)),
+            f"{key}_training_seconds": trained,
+            f"{key}_sampling_seconds": seconds,
+        }
+    finish(
+        f"peers_{scenario.name.replace('-', '_')}",
+        "\n".join(lines),
+        answer,
+        seed=SEED,
+        keep=arguments.keep,
+    )
+
+
+def our_model(
+    scenario: Scenario, data: Path, arguments: argparse.Namespace, folder: Path
+) -> tuple[Model, float]:
+    """Our network and the seconds of its training, simulations not counted."""
+    if arguments.ours != "train":
+        model = Model.load(arguments.ours or scenario.name)
+        return model, float(model.record.get("seconds", np.nan))
+    begun = time.perf_counter()
+    model = train(scenario, out=folder / "ours", data=data, seed=1)
+    return model, time.perf_counter() - begun
+
+
+def sbi_estimator(
+    ours: Model, training_set: TrainingSet, arguments: argparse.Namespace, folder: str
+) -> tuple[Any, float, int]:
+    """sbi's conditional flow, the seconds of its training, and its epochs."""
+    from sbi.inference import NPE  # not a dependency of oceaninv
+    from sbi.utils import BoxUniform
+
+    scenario = ours.scenario
+    count = arguments.simulations or len(training_set.parameters)
+    draw = noisy_pairs(scenario, training_set, ours.references, "training set")
+    generator = torch.Generator().manual_seed(1)
+    features = torch.cat([draw(index, generator)[1] for index in torch.arange(count).split(4096)])
+    lower = torch.as_tensor(np.asarray(scenario.prior.lower), dtype=torch.float32)
+    upper = torch.as_tensor(np.asarray(scenario.prior.upper), dtype=torch.float32)
+    torch.manual_seed(1)
+    with contextlib.chdir(folder):  # where sbi leaves its logs
+        inference = NPE(prior=BoxUniform(lower, upper), show_progress_bars=False)
+    begun = time.perf_counter()
+    inference.append_simulations(training_set.parameters[:count].float(), features)
+    limit = {"max_num_epochs": arguments.max_epochs} if arguments.max_epochs else {}
+    estimator = inference.train(**limit)
+    seconds = time.perf_counter() - begun
+    return estimator, seconds, int(inference.summary["epochs_trained"][-1])
+
+
+@torch.no_grad()
+def sbi_draws(
+    estimator: Any, ours: Model, measurement: Measurement, n: int, seed: int
+) -> torch.Tensor:
+    """Draws of sbi's flow as they come; its posterior object would reject those outside."""
+    torch.manual_seed(seed)  # sbi draws from the global generator
+    return estimator.sample((n,), condition=ours.features(measurement))[:, 0]
+
+
+def our_draws(model: Model, measurement: Measurement, n: int, seed: int) -> torch.Tensor:
+    return model.sample(measurement, n, torch.Generator().manual_seed(seed))[0]
+
+
+def reference_draws(
+    ours: Model, arguments: argparse.Namespace
+) -> list[tuple[Measurement, np.ndarray]]:
+    """Held-out measurements, each with equally weighted draws of its posterior, (m, d)."""
+    path = arguments.references or REFERENCES / f"{ours.scenario.name}.npz"
+    if path.is_file():
+        with np.load(path) as kept:
+            seeds, draws = kept["seed"][: arguments.n], kept["draws"][: arguments.n]
+        return [
+            (synthetic_measurement(ours.scenario, seed=int(s))[0], d.astype(np.float64))
+            for s, d in zip(seeds, draws, strict=True)
+        ]
+    print(f"no {path}: our re-weighted posteriors are the reference", flush=True)
+    pairs = []
+    for i in range(arguments.n):
+        measurement, _ = synthetic_measurement(ours.scenario, seed=SEED + i)
+        posterior = infer(measurement, model=ours, seed=i, effective_samples=DRAWS)
+        rng = np.random.default_rng(i)
+        pairs.append((measurement, np.asarray(equal_weight(posterior, DRAWS, rng))))
+    return pairs
+
+
+if __name__ == "__main__":
+    main()

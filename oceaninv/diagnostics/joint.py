@@ -1,0 +1,138 @@
+"""A classifier that tries to tell the truth from draws of the posterior, given the data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import ndtr
+from torch import Tensor
+
+from oceaninv.diagnostics.c2st import initial_parameters, network_output, one_thread
+
+Array = NDArray[np.float64]
+
+FOLDS = 5
+_EPOCHS = 40
+_BATCH = 64
+_RATE = 3e-3
+_DECAY = 1e-2
+_WIDTH = 32
+_WORST_SCORE = 50.0  # log likelihoods that differ by more than this are alike to the classifier
+
+
+@dataclass(frozen=True)
+class JointTest:
+    """Answer of `joint_test`, for each unknown and, last, for all together.
+
+    Attributes:
+        accuracy: share of pairs (truth, draw) told apart rightly, held out; 0.5 is perfect, (t,).
+        error: its standard error where nothing can be told apart.
+        p_value: probability of so high an accuracy if the posteriors are exact, (t,).
+    """
+
+    accuracy: Array
+    error: float
+    p_value: Array
+
+
+def joint_test(
+    truth: Array,
+    draws: Array,
+    mean: Array,
+    sd: Array,
+    guesses: Array,
+    score: Array,
+    *,
+    seed: int,
+) -> JointTest:
+    r"""Can a classifier tell $(\theta^*, d)$ from $(\theta, d)$ with $\theta \sim q(\theta | d)$?
+
+    For each simulation a network sees the truth and M draws, each beside a summary of the data,
+    and says which is the truth; the networks of F folds are scored on what they were not trained
+    with. If q is exact, truth and draws can be exchanged: the rank of the truth's score among
+    the M others is uniform, and its mean, the accuracy, has mean 1/2 and variance
+    $(M + 2) / (12 M n)$ (a test quantity as in Modrák et al. 2023, arXiv 2211.02383, that is
+    learned). A sampler that ignores the data, which ranks of the unknowns cannot see, is told by
+    the summary and by the likelihood.
+
+    Args:
+        truth: normal scores of the truths, (n, d).
+        draws: those of draws of the posteriors, (n, M, d).
+        mean: means of further draws, (n, d).
+        sd: their standard deviations, (n, d).
+        guesses: guesses of the unknowns from the data that know nothing of q, (n, g, d).
+        score: log likelihoods of truth and draws, (n, 1 + M); only seen by the joint test.
+        seed: of folds and networks.
+    """
+    n, m = draws.shape[:2]
+    candidates = np.concatenate([truth[:, None], draws], 1)
+    by_unknown = _inputs(candidates, mean, sd, guesses)  # (d, n, 1 + m, p)
+    relative = np.clip(score - score.max(1, keepdims=True), -_WORST_SCORE, 0) / 5
+    together = np.concatenate([*by_unknown, relative[..., None]], -1)[None]
+    fold = np.random.default_rng(seed).permutation(n) % FOLDS
+    with one_thread():
+        rank = torch.cat([_held_out_ranks(_scaled(x), fold, seed) for x in (by_unknown, together)])
+    accuracy = rank.mean(1).numpy()
+    error = math.sqrt((m + 2) / (12 * m * n))
+    return JointTest(accuracy, error, ndtr(-(accuracy - 0.5) / error))
+
+
+def _inputs(candidates: Array, mean: Array, sd: Array, guesses: Array) -> Array:
+    """What the classifier of each unknown sees, (d, n, 1 + M, p)."""
+    whitened = (candidates - mean[:, None]) / np.maximum(sd, 1e-6)[:, None]
+    whitened = np.clip(whitened, -8, 8)
+    missed = [candidates - guess[:, None] for guess in guesses.transpose(1, 0, 2)]
+    of_data = [
+        np.broadcast_to(x[:, None], candidates.shape) for x in (mean, np.log(np.maximum(sd, 1e-6)))
+    ]
+    columns = [whitened, *missed]
+    columns += [x**2 for x in columns] + of_data
+    return np.stack(columns, -1).transpose(2, 0, 1, 3)
+
+
+def _scaled(x: Array) -> Tensor:
+    spread = x.std((1, 2), keepdims=True)
+    return torch.from_numpy((x - x.mean((1, 2), keepdims=True)) / np.where(spread > 0, spread, 1))
+
+
+def _held_out_ranks(x: Tensor, fold: NDArray[np.int64], seed: int) -> Tensor:
+    """Rank (t, n) in [0, 1] of the truth's score by networks trained without its fold.
+
+    All tests and folds are trained at once, along the first axis of every tensor.
+    """
+    tests, n, choices, p = x.shape
+    x = x.float()
+    generator = torch.Generator().manual_seed(seed)
+    training = [torch.from_numpy(np.flatnonzero(fold != k)) for k in range(FOLDS)]
+    size = min(map(len, training))
+    parameters = initial_parameters(tests * FOLDS, p, _WIDTH, generator)
+    optimiser = torch.optim.AdamW(parameters, lr=_RATE, weight_decay=_DECAY)
+    steps = _EPOCHS * math.ceil(size / _BATCH)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+
+    def scores(rows: Tensor) -> Tensor:
+        """(tests, folds, rows, choices) for rows (folds, rows)."""
+        seen = x[:, rows].reshape(tests * FOLDS, -1, p)
+        return network_output(seen, parameters).view(tests, FOLDS, -1, choices)
+
+    for _ in range(_EPOCHS):
+        order = torch.stack(
+            [rows[torch.randperm(len(rows), generator=generator)[:size]] for rows in training]
+        )
+        for batch in order.split(_BATCH, dim=1):
+            # the truth is the first choice
+            loss = -scores(batch).log_softmax(-1)[..., 0].mean((-2, -1)).sum() * FOLDS
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    with torch.no_grad():
+        every = scores(torch.arange(n).expand(FOLDS, n))
+    pick = torch.from_numpy(fold).view(1, 1, n, 1).expand(tests, 1, n, choices)
+    held_out = every.gather(1, pick)[:, 0].double()
+    truth, others = held_out[..., :1], held_out[..., 1:]
+    return (truth > others).double().mean(-1) + 0.5 * (truth == others).double().mean(-1)
