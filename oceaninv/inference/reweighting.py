@@ -82,7 +82,7 @@ def infer(
         return make_posterior(
             scenario,
             measurement,
-            prior.from_normal(proposal.sample(samples, generator)),
+            model.sample(measurement, samples, generator)[0],
             log_likelihood=torch.full((samples,), math.nan, dtype=torch.float64),
             method="cINN, not re-weighted",
             seed=seed,

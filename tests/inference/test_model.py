@@ -138,7 +138,7 @@ def test_unfit_training_sets_are_refused(scenario: Scenario, tmp_path: Path) -> 
         train(other, out=tmp_path / "m", data=data)
     with pytest.raises(InputError, match="n_simulations: 201 asked for, 200 there"):
         train(scenario, out=tmp_path / "m", data=data, n_simulations=201)
-    with pytest.raises(InputError, match="objective: 'mle' is unknown; choose nll"):
+    with pytest.raises(InputError, match="objective: 'mle' is not known; choose one of nll"):
         train(scenario, out=tmp_path / "m", data=data, objective="mle")
 
     theta = scenario.prior.sample(10, 0)

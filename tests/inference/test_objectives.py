@@ -80,4 +80,4 @@ def test_bound_is_reached_by_the_optimal_critic_only(name: str) -> None:
 
 def test_unknown_objective_is_refused_by_name() -> None:
     with pytest.raises(InputError, match=r"objective: 'vina-xl' is not known; choose one of nll"):
-        make_objective("vina-xl", 2, Training())
+        make_objective("vina-xl", 2, 3, Training())
