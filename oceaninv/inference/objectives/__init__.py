@@ -17,6 +17,15 @@ The left side is the *latent form* of an objective, the right side its *data for
 | `vina-pr` | the precision-recall divergence | `variational` |
 | `mmd`, `sinkhorn` | an integral metric | `integral` |
 | `nll+NAME` | `nll` and a weight times one of the others | `hybrid` |
+
+Not all are posterior estimators. On a linear-Gaussian problem of two unknowns, trained for ten
+epochs of which the first five are nll, the largest error of the covariance, in units of the
+variances, is for a seed (latent form, data form; nll .03): vina-kl .04, .05; vina-reverse-kl .03,
+.04; vina-js .03, .06; vina-hellinger .02, .05; vina-chi2 .06, .08; vina-pr (λ = 1) .08, .06; mmd
+.06, .16; sinkhorn .14, .12; nll+vina-js .04; nll+mmd .03. Those that stay within .05 in the latent
+form, and the hybrids, claim to be; `vina-chi2`, whose ratio has heavy tails, `vina-pr`, whose
+gradient does not fade at the optimum, and the integral metrics, whose kernels and blur are blind
+to small differences, do not.
 """
 
 from collections.abc import Callable

@@ -73,6 +73,8 @@ class PrecisionRecall:
     α_λ is the precision and α_λ/λ the recall: a large λ punishes mass of Q where P has none, a
     small one modes of P that Q loses; λ = 1 is the total variation. For λ ≠ 1 D_λ is zero for
     every Q whose ratio p/q stays on one side of 1/λ, so that it alone does not fix the posterior.
+    At λ = 1 it does, but not sharply: on a linear-Gaussian problem the covariance is off by 8 % in
+    the latent form and by 6 % in the data form. It is no posterior estimator.
 
     The gradient of its own conjugate vanishes almost everywhere. The critic is therefore trained
     by an auxiliary divergence, the ratio r = p/q is read off it, and the primal estimate
@@ -141,7 +143,8 @@ DIVERGENCES = {
         log_ratio=lambda v: v,
     ),
     # Pearson;  f*(t) = t²/4 + t on t > −2. Nowozin's a(v) = v leaves that domain, and its best
-    # critic 2(p/q − 1) has exponential tails; a(v) = 2(e^v − 1) has the same supremum
+    # critic 2(p/q − 1) has exponential tails; a(v) = 2(e^v − 1) has the same supremum. No posterior
+    # estimator: the covariance of a linear-Gaussian problem is off by 6 % (latent) and 8 % (data)
     "chi2": VariationalDivergence(
         f=lambda u: (u - 1).square(),
         activation=lambda v: 2 * torch.expm1(v),

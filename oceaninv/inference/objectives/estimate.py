@@ -86,8 +86,10 @@ def train_critic(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(steps):
         p, q = sample_p(batch_size, generator), sample_q(batch_size, generator)
-        pairs = (torch.cat([p[0], q[0]]), torch.cat([p[1], q[1]]))
-        loss = penalty * gradient_penalty(critic, *pairs) - divergence.bound(critic(*p), critic(*q))
+        loss = -divergence.bound(critic(*p), critic(*q))
+        if penalty:
+            pairs = torch.cat([p[0], q[0]]), torch.cat([p[1], q[1]])
+            loss = loss + penalty * gradient_penalty(critic, *pairs)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(critic.parameters(), 5.0)

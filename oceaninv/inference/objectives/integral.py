@@ -1,7 +1,9 @@
 """Integral metrics between samples: maximum mean discrepancy, and Sinkhorn's divergence.
 
 No critic is trained. Both compare the pairs (latent or unknown, summary) of a batch, each column
-standardised and the summary scaled to weigh as much as the rest.
+standardised and the summary scaled to weigh as much as the rest. Neither is a posterior
+estimator: on a linear-Gaussian problem the covariance is off by 6 to 16 % (mmd) and 12 to 14 %
+(sinkhorn), and 90 % intervals of sinkhorn's data form cover 86 %.
 """
 
 import math
@@ -93,7 +95,8 @@ def _squared(a: Tensor, b: Tensor) -> Tensor:
 def _transport(a: Tensor, b: Tensor, epsilon: float) -> Tensor:
     """OT_ε(a, b) = E f(a) + E g(b) at the best dual potentials f, g.
 
-    Differentiable through the last update alone: at the optimum the potentials are stationary.
+    Differentiable through the last update alone: at the optimum the potentials are stationary,
+    and mean f at fixed g has the transport plan as its gradient in the cost.
     """
     cost = 0.5 * _squared(a, b)
     fixed = cost.detach()
@@ -103,7 +106,8 @@ def _transport(a: Tensor, b: Tensor, epsilon: float) -> Tensor:
         # two thirds of the iterations for the fall of ε, the rest at its last value
         at = start * (epsilon / start) ** min(1.0, 1.5 * i / _ITERATIONS)
         f, g = (0.5 * (f + _update(fixed, g, at)), 0.5 * (g + _update(fixed.T, f, at)))
-    return _update(cost, g, epsilon).mean() + _update(cost.T, f, epsilon).mean()
+    g = _update(fixed.T, f, epsilon)
+    return _update(cost, g, epsilon).mean() + g.mean()
 
 
 def _update(cost: Tensor, potential: Tensor, epsilon: float) -> Tensor:
