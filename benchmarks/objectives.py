@@ -9,7 +9,7 @@ rate is chosen by the validation score on a seed that is not reported. `inn nll`
 and as released; they have no density.
 
     python benchmarks/objectives.py --seconds 20 --seeds 2 --tasks arm      # a first look
-    python benchmarks/objectives.py --keep                                   # hours
+    python benchmarks/objectives.py --keep                                   # ten hours
 
 Finished rows are kept in DIR/rows.jsonl (`--work DIR`) and not computed again.
 
@@ -46,7 +46,7 @@ LEVELS = torch.tensor([0.5, 0.8, 0.9, 0.95])
 FOREVER = 100_000  # epochs: the clock ends training
 TUNING_SEED = 1000
 DRAWS = 2000  # of each posterior that C2ST sees
-SHIFTED = {"warm_start_epochs": 5, "patience": FOREVER, "epochs": FOREVER}
+COMMON = {"warm_start_epochs": 5, "patience": FOREVER, "epochs": FOREVER}
 COLUMNS = ("log_q", "c2st", "coverage", "sd_ratio", "seconds")
 
 
@@ -73,7 +73,7 @@ ENTRIES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="objectives, on equal terms")
-    parser.add_argument("--seconds", type=float, default=120, help="of each training")
+    parser.add_argument("--seconds", type=float, default=60, help="of each training")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--observations", type=int, default=5, help="of C2ST and sd ratio")
     parser.add_argument("--simulations", type=int, default=20_000, help="of each task")
@@ -141,7 +141,7 @@ def trained(
 ) -> tuple[Network | None, float | None, float]:
     """The network, its validation score and the seconds of training; none where it diverged."""
     entry = ENTRIES[name]
-    changes = {**task.settings, **SHIFTED, **dict(entry.settings), "learning_rate": rate}
+    changes = {**task.settings, **COMMON, **dict(entry.settings), "learning_rate": rate}
     changes |= {"epochs": FOREVER}  # also where a preset says otherwise
     begun = time.perf_counter()
     try:

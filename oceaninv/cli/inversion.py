@@ -177,11 +177,12 @@ def train(
     for name, value in model.record.items():
         if isinstance(value, int | float | str):
             say(f"{name:24} {value}")
-    left = model.record["remaining_divergence"]
-    say(
-        f"remaining divergence     {left['estimate']:.4f} nats of {left['divergence']} by a fresh "
-        f"critic, 95 % interval {left['lower']:.4f} to {left['upper']:.4f}"
-    )
+    left = model.record.get("remaining_divergence")
+    if left:  # a finished model of an earlier version, which --resume reads, has none
+        say(
+            f"remaining divergence     {left['estimate']:.4f} nats of {left['divergence']} by a "
+            f"fresh critic, 95 % interval {left['lower']:.4f} to {left['upper']:.4f}"
+        )
     say(f"{output}: {estimator.value} of {model.scenario.name}")
 
 

@@ -5,14 +5,14 @@ that does not depend on y; VINA adds a variational f-divergence for the second. 
 posterior are T⁻¹(y, z) with z ~ N(0, I). Where measurements carry noise that published form cannot
 be exact: T_y(x) is at best the mean of y given x, and fewer numbers go in than come out.
 
-Here x is padded with noise ε of its own to the length of (ŷ, z), and ŷ is y with a spread σ that is
-learned. T is then a bijection between (x, ε) and ((ŷ − y)/σ, z), all standard normal given y
-where T is perfect, with the density
+Here x is padded with noise ε of its own to the length of (ŷ, z), and ŷ is y with a Gaussian spread
+that is learned, whitened by a triangular W. T is then a bijection between (x, ε) and
+(W(ŷ − y), z), all standard normal given y where T is perfect, with the density
 
-    log q(x, ε | y) = log N((T_y − y)/σ; 0, I) − Σ log σ + log N(T_z; 0, I) + log|dT/d(x, ε)|,
+    log q(x, ε | y) = log N(W(T_y − y); 0, I) + log|W| + log N(T_z; 0, I) + log|dT/d(x, ε)|,
 
 and every objective of `objectives` is a divergence of posteriors as it is for the cINN; `nll`
-bounds that of x alone, by Jensen's inequality over ε. σ = 0 and zeros beside x
+bounds that of x alone, by Jensen's inequality over ε. ŷ = y and zeros beside x
 (`inn_smoothing: none`, `inn_padding: 0`) give the published form.
 
 What stands for y is a learned regression of x, so that ŷ has as many numbers as x, or the features
@@ -31,6 +31,9 @@ from oceaninv.inference.estimator import Conditions
 from oceaninv.inference.flow import permutations, standard_normal_log_prob
 from oceaninv.inference.summary import Summary
 from oceaninv.scenario.training import Training
+
+
+_GAIN = 5.0  # single numbers, unlike the output of a layer, move by one learning rate a step
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class InnMap(nn.Module):
 
     orders: Tensor
     returns: Tensor
+    restore: Tensor
 
     def __init__(
         self,
@@ -108,7 +112,9 @@ class InnMap(nn.Module):
         self.smoothed = smoothing == "learned"
         self.noise = dim + observed
         self.latents = self.noise if self.smoothed else dim
-        self.log_spread = nn.Parameter(torch.zeros(observed), requires_grad=self.smoothed)
+        if self.smoothed:
+            self.log_scale = nn.Parameter(torch.zeros(observed))
+            self.below = nn.Parameter(torch.zeros(observed, observed))
         self.offsets = nn.Parameter(torch.zeros(blocks, 1, hidden))
         self.couplings = nn.ModuleList(
             Coupling(self.noise, hidden, bins, clamp) for _ in range(blocks)
@@ -116,6 +122,11 @@ class InnMap(nn.Module):
         orders = permutations(self.noise, blocks, generator)
         self.register_buffer("orders", orders)
         self.register_buffer("returns", orders.argsort(-1))
+        place = torch.arange(self.noise)
+        for order in orders:
+            place = place[order]
+        # undoes all permutations: untrained, T is the identity, ŷ = x where they are as many
+        self.register_buffer("restore", place.argsort())
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map (x, ε), (n, d + m), to (ŷ, z), (n, m + d), and log|dT| (n,)."""
@@ -123,11 +134,12 @@ class InnMap(nn.Module):
         for coupling, order, offset in zip(self.couplings, self.orders, self.offsets, strict=True):
             x, step = coupling(x[:, order], offset)
             log_det = log_det + step
-        return x, log_det
+        return x[:, self.restore], log_det
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Map (ŷ, z) back to (x, ε), and log|dT⁻¹| (n,)."""
         log_det = y.new_zeros(len(y))
+        y = y[:, self.restore.argsort()]
         layers = list(zip(self.couplings, self.returns, self.offsets, strict=True))
         for coupling, order, offset in reversed(layers):
             assert isinstance(coupling, Coupling)
@@ -137,15 +149,18 @@ class InnMap(nn.Module):
         return y, log_det
 
     def to_latent(self, v: Tensor, context: Tensor, generator: torch.Generator) -> Tensor:
-        """((ŷ − y)/σ, z), (n, m + d), of x and fresh ε; as published z alone, (n, d)."""
+        """(W(ŷ − y), z), (n, m + d), of x and fresh ε; as published z alone, (n, d)."""
         out, _ = self(self._padded(v, generator))
         y, z = out.split([self.observed, self.dim], -1)
-        return torch.cat([(y - context) / self.log_spread.exp(), z], -1) if self.smoothed else z
+        return torch.cat([(y - context) @ self.whitening().T, z], -1) if self.smoothed else z
 
     def to_data(self, z: Tensor, context: Tensor) -> Tensor:
         """x (n, d) of standard normals (n, m + d); as published those of ŷ go unused."""
         normal, z = z.split([self.observed, self.dim], -1)
-        y = context + normal * self.log_spread.exp() if self.smoothed else context.expand_as(normal)
+        y = context.expand_as(normal)
+        if self.smoothed:
+            spread = torch.linalg.solve_triangular(self.whitening(), normal.T, upper=False)
+            y = y + spread.T
         return self.inverse(torch.cat([y, z], -1))[0][:, : self.dim]
 
     def negative_log_likelihood(
@@ -160,9 +175,15 @@ class InnMap(nn.Module):
         padded = self._padded(v, generator)
         out, log_det = self(padded)
         y, z = out.split([self.observed, self.dim], -1)
-        of_y = standard_normal_log_prob((y - context) / self.log_spread.exp())
-        log_q = of_y - self.log_spread.sum() + standard_normal_log_prob(z) + log_det
+        of_y = standard_normal_log_prob((y - context) @ self.whitening().T)
+        of_y = of_y + _GAIN * self.log_scale.sum()
+        log_q = of_y + standard_normal_log_prob(z) + log_det
         return standard_normal_log_prob(padded[:, self.dim :] / self.padding) - log_q
+
+    def whitening(self) -> Tensor:
+        """W (m, m), lower triangular: W(ŷ − y) is standard normal."""
+        unit = torch.eye(self.observed, dtype=self.below.dtype) + _GAIN * self.below.tril(-1)
+        return (_GAIN * self.log_scale).exp()[:, None] * unit
 
     def _padded(self, v: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.randn(len(v), self.observed, generator=generator)

@@ -51,6 +51,11 @@ class Model:
     record: Mapping[str, Any]
     name: str
 
+    @property
+    def family(self) -> str:
+        """What results call this kind of network."""
+        return "cINN" if isinstance(self.estimator, Estimator) else "INN"
+
     def features(self, measurement: Measurement) -> Tensor:
         """What the network sees of a measurement, (1, p) float32.
 

@@ -84,7 +84,7 @@ def infer(
             measurement,
             model.sample(measurement, samples, generator)[0],
             log_likelihood=torch.full((samples,), math.nan, dtype=torch.float64),
-            method="cINN, not re-weighted",
+            method=f"{model.family}, not re-weighted",
             seed=seed,
             attributes={**attributes, "n_draws": samples, "n_likelihoods": 0},
         )
@@ -145,7 +145,7 @@ def infer(
         prior.from_normal(draws.v[kept]),
         log_likelihood=draws.log_likelihood[kept],
         log_weight=log_weight,
-        method="cINN + importance re-weighting",
+        method=f"{model.family} + importance re-weighting",
         seed=seed,
         attributes=attributes,
     )

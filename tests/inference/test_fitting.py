@@ -73,7 +73,7 @@ def draw():
     return pairs(20_000)
 
 
-# all that claim to be posterior estimators; vina-chi2, vina-pr, mmd and sinkhorn say that they are not
+# all that claim to be posterior estimators; the others say in their docstrings that they are not
 @pytest.mark.parametrize(
     ("objective", "form"),
     [
@@ -110,8 +110,10 @@ def test_a_resumed_training_equals_an_uninterrupted_one(objective: str, tmp_path
             if done and done == kill_at:
                 raise KeyboardInterrupt
 
+        # spectral norms carry a state of their own
+        settings = with_settings(SHORT, {"critic_regularisation": "spectral"})
         return fit(
-            draw, 2000, SHORT, seed=3, objective=objective, checkpoint=path, resume=resume,
+            draw, 2000, settings, seed=3, objective=objective, checkpoint=path, resume=resume,
             progress=progress,
         )  # fmt: skip
 
