@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from two_parameters import NAME, cells, grid_posterior
 
+from oceaninv.files import whole_file
 from oceaninv.inference.features import measured_features
 from oceaninv.inference.fitting import Draw
 from oceaninv.inference.matched_field import simulate_references
@@ -122,11 +124,12 @@ def swellex(n: int, observations: int, work: Path) -> Task:
     draw, held_out = (
         noisy_pairs(scenario, load_training_set(p), references, str(p)) for p in (path, other)
     )
-    grid = work / f"{NAME}-grid.pt"
+    grid = work / f"{NAME}-grid.npy"
     if not grid.exists():
         coarse = torch.cat([predict(scenario, part) for part in cells(scenario)[0].split(1000)])
-        torch.save(coarse, grid)
-    coarse = torch.load(grid, weights_only=True)
+        with whole_file(grid) as temporary:
+            np.save(temporary, coarse.numpy())
+    coarse = torch.from_numpy(np.load(grid))
     seen = []
     for i in range(observations):
         measurement, _ = synthetic_measurement(scenario, seed=SEED + i)

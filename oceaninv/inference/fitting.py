@@ -245,18 +245,20 @@ class _Loop:
                 "seconds": round(self.seconds, 1),
             }
         )
-        if score < self.best_score or (epoch == self.first_own_epoch and math.isfinite(score)):
+        exploded = score > min(self.best_score, 0.0) + _EXPLODED
+        better = score < self.best_score or (epoch == self.first_own_epoch and math.isfinite(score))
+        if better and not exploded:
             self.best, self.best_score = _copy(self.average or self.estimator), score
             self.best_epoch = epoch + 1
-        self._decide(share, score, limit)
+        self._decide(share, score, exploded, limit)
 
-    def _decide(self, share: float, score: float, limit: float) -> None:
+    def _decide(self, share: float, score: float, exploded: bool, limit: float) -> None:
         epoch = len(self.history)
         since = epoch - max(self.best_epoch, self.first_own_epoch)
         kept = f"the state of epoch {self.best_epoch} was kept; lower training.learning_rate"
         if not math.isfinite(score):
             self.stopped = f"the loss became NaN in epoch {epoch}; {kept}"
-        elif score > min(self.best_score, 0.0) + _EXPLODED:
+        elif exploded:
             self.stopped = (
                 f"the validation score exploded to {score:.4g} in epoch {epoch} "
                 f"(best {self.best_score:.4g}); {kept}"
@@ -264,7 +266,7 @@ class _Loop:
         elif epoch >= self.settings.epochs:
             self.stopped = f"all {epoch} epochs done"
         elif share >= 1 or self.seconds >= limit:
-            early = epoch <= self.first_own_epoch and self.objective.critic is not None
+            early = epoch <= self.first_own_epoch
             self.stopped = f"the time was up in epoch {epoch}" + early * ", still warming up by nll"
         elif since >= self.settings.patience:
             self.stopped = f"no improvement on held-out data for {since} epochs"

@@ -32,7 +32,6 @@ from oceaninv.inference.flow import permutations, standard_normal_log_prob
 from oceaninv.inference.summary import Summary
 from oceaninv.scenario.training import Training
 
-
 _GAIN = 5.0  # single numbers, unlike the output of a layer, move by one learning rate a step
 
 
