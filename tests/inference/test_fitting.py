@@ -196,7 +196,7 @@ def test_the_average_of_the_weights_is_what_is_kept() -> None:
     # an average of almost no memory is the last state
     last, almost, smooth = weights(0.0), weights(1e-6), weights(0.999)
     assert torch.allclose(last, almost, atol=1e-5)
-    assert (last - smooth).abs().max() > 1e-3
+    assert (last - smooth).abs().max() > 5e-5  # of some ten steps at a low rate
 
 
 def test_training_ends_early_without_improvement_and_in_time() -> None:
