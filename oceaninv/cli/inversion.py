@@ -37,6 +37,22 @@ class Estimator(StrEnum):
     """Families of networks that can be trained."""
 
     cinn = "cinn"
+    inn = "inn"
+
+
+class Form(StrEnum):
+    """What an objective compares."""
+
+    latent = "latent"
+    data = "data"
+
+
+class Schedule(StrEnum):
+    """How the weight of a hybrid objective changes over the training."""
+
+    constant = "constant"
+    ramp = "ramp"
+    decay = "decay"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -93,11 +109,38 @@ def train(
         typer.Option("-n", min=1, help="Simulations; default: as the scenario says."),
     ] = None,
     objective: Annotated[
-        str, typer.Option("--objective", metavar="NAME", help="nll, vina-kl or vina-js.")
+        str,
+        typer.Option(
+            "--objective",
+            metavar="NAME",
+            help="nll, vina-kl, vina-reverse-kl, vina-js, vina-chi2, vina-hellinger, vina-pr, mmd, "
+            "sinkhorn, or a hybrid such as nll+vina-js.",
+        ),
     ] = "nll",
-    estimator: Annotated[  # the family is recorded in the model; so far there is one
-        Estimator, typer.Option("--estimator", metavar="NAME", help="cinn.")
+    estimator: Annotated[
+        Estimator,
+        typer.Option("--estimator", help="Conditional network, or x ↔ (y, z)."),
     ] = Estimator.cinn,
+    form: Annotated[
+        Form | None,
+        typer.Option("--form", help="Compare latents, or unknowns; default: as the scenario says."),
+    ] = None,
+    hybrid_weight: Annotated[
+        float | None,
+        typer.Option("--hybrid-weight", help="Weight of NAME in nll+NAME."),
+    ] = None,
+    hybrid_schedule: Annotated[
+        Schedule | None,
+        typer.Option("--hybrid-schedule", help="How that weight goes over the training."),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            help="Settings of a paper: vina (its architecture), vina-released (its code as it is).",
+        ),
+    ] = None,
     max_minutes: Annotated[
         float | None, typer.Option("--max-minutes", min=0.0, help="End training after this time.")
     ] = None,
@@ -109,7 +152,15 @@ def train(
     Example: `oceaninv train swellex96-2p --seed 1 -o model/`
     """
     from oceaninv.inference import train as run
+    from oceaninv.scenario.training import preset_settings
 
+    given = {
+        "critic_form": form,
+        "hybrid_weight": hybrid_weight,
+        "hybrid_schedule": hybrid_schedule,
+    }
+    settings = preset_settings(preset) if preset else {}
+    settings |= {name: value for name, value in given.items() if value is not None}
     with progress_bar() as progress:
         model = run(
             scenario,
@@ -117,6 +168,8 @@ def train(
             data=data,
             seed=seed,
             objective=objective,
+            estimator=estimator.value,
+            settings=settings,
             n_simulations=simulations,
             max_minutes=max_minutes,
             resume=resume,
@@ -128,6 +181,12 @@ def train(
     for name, value in model.record.items():
         if isinstance(value, int | float | str):
             say(f"{name:24} {value}")
+    left = model.record.get("remaining_divergence")
+    if left:  # a finished model of an earlier version, which --resume reads, has none
+        say(
+            f"remaining divergence     {left['estimate']:.4f} nats of {left['divergence']} by a "
+            f"fresh critic, 95 % interval {left['lower']:.4f} to {left['upper']:.4f}"
+        )
     say(f"{output}: {estimator.value} of {model.scenario.name}")
 
 

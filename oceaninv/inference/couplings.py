@@ -70,19 +70,18 @@ class Coupling(nn.Module):
     Args:
         dim: number of variables d; the first d // 2 stay as they are
         hidden: width of the network
-        bins: number of spline bins
+        bins: number of spline bins; 0: affine, without a spline
+        clamp: bound of |s|
     """
 
-    MAX_LOG_SCALE = 3.0
-
-    def __init__(self, dim: int, hidden: int, bins: int) -> None:
+    def __init__(self, dim: int, hidden: int, bins: int, clamp: float = 3.0) -> None:
         super().__init__()
         self.kept = dim // 2
         self.moved = dim - self.kept
-        self.bins = bins
+        self.bins, self.clamp = bins, clamp
         self.enter = nn.Linear(self.kept, hidden) if self.kept else None
         self.middle = nn.Linear(hidden, hidden)
-        self.leave = nn.Linear(hidden, self.moved * (3 * bins + 1))
+        self.leave = nn.Linear(hidden, self.moved * (3 * bins + 1 if bins else 2))
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
@@ -90,24 +89,29 @@ class Coupling(nn.Module):
         """Map x (n, d) at the projected context (n or 1, hidden) to y (n, d), log|dy/dx| (n,)."""
         kept, moved = x.split([self.kept, self.moved], dim=-1)
         log_scale, shift, knots = self._condition(kept, projected)
-        y, log_slope = spline(moved * log_scale.exp() + shift, knots)
-        return torch.cat([kept, y], -1), (log_slope + log_scale).sum(-1)
+        y = moved * log_scale.exp() + shift
+        slope = log_scale.expand_as(y)
+        if self.bins:
+            y, log_slope = spline(y, knots)
+            slope = log_slope + log_scale
+        return torch.cat([kept, y], -1), slope.sum(-1)
 
     def inverse(self, y: Tensor, projected: Tensor) -> tuple[Tensor, Tensor]:
         """Map y (n, d) back to x (n, d), log|dx/dy| (n,)."""
         kept, moved = y.split([self.kept, self.moved], dim=-1)
         log_scale, shift, knots = self._condition(kept, projected)
-        x, log_slope = spline(moved, knots, inverse=True)
-        return torch.cat([kept, (x - shift) * (-log_scale).exp()], -1), (log_slope - log_scale).sum(
-            -1
-        )
+        slope = -log_scale.expand_as(moved)
+        if self.bins:
+            moved, log_slope = spline(moved, knots, inverse=True)
+            slope = log_slope - log_scale
+        return torch.cat([kept, (moved - shift) * (-log_scale).exp()], -1), slope.sum(-1)
 
     def _condition(self, kept: Tensor, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         hidden = projected if self.enter is None else projected + self.enter(kept)
         hidden = functional.silu(hidden)
         hidden = hidden + functional.silu(self.middle(hidden))
-        out = self.leave(hidden).view(-1, self.moved, 3 * self.bins + 1)
-        log_scale = soft_clamp(out[..., 0], self.MAX_LOG_SCALE)
+        out = self.leave(hidden).unflatten(-1, (self.moved, -1))
+        log_scale = soft_clamp(out[..., 0], self.clamp)
         return log_scale, out[..., 1], out[..., 2:]
 
 

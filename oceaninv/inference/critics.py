@@ -1,8 +1,9 @@
-"""Critics: functions g(z, h) that tell pairs of a latent and a measurement's summary apart."""
+"""Critics: functions g(z, h) of a latent, or an unknown, and a measurement's summary."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
 
 
 class Critic(nn.Module):
@@ -15,9 +16,11 @@ class Critic(nn.Module):
         dim: number of latents d
         context: length of the summary h
         hidden: width of the network
+        spectral: keep every inner layer's spectral norm at 1 (Miyato et al. 2018). The last layer
+            and the quadratic form stay free, so that the ratio may be as steep as it is.
     """
 
-    def __init__(self, dim: int, context: int, hidden: int) -> None:
+    def __init__(self, dim: int, context: int, hidden: int, *, spectral: bool = False) -> None:
         super().__init__()
         self.dim = dim
         # h enters as the summary network left it; its scale is set by training, so normalise it
@@ -30,6 +33,9 @@ class Critic(nn.Module):
         for layer in (self.leave, self.form):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+        if spectral:
+            for layer in (self.from_context, self.from_latent, *self.middle):
+                spectral_norm(layer)
 
     def forward(self, z: Tensor, context: Tensor) -> Tensor:
         """Value g (n,) at z (n, d) and h (n, c)."""

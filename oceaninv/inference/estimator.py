@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from oceaninv.inference.flow import Flow
+from oceaninv.inference.flow import Flow, standard_normal_log_prob
 from oceaninv.inference.summary import Summary
 from oceaninv.scenario.training import Training
 
@@ -24,6 +24,8 @@ class Architecture:
     blocks: int
     coupling_hidden: int
     bins: int
+    clamp: float = 3.0
+    kind: str = "cinn"
 
     @classmethod
     def of(cls, dim: int, features: int, settings: Training, guesses: int = 0) -> "Architecture":
@@ -41,6 +43,7 @@ class Architecture:
             blocks=settings.blocks,
             coupling_hidden=settings.coupling_hidden,
             bins=settings.bins,
+            clamp=settings.coupling_clamp,
         )
 
 
@@ -70,6 +73,7 @@ class Estimator(nn.Module):
 
     choice: Tensor
     widening: Tensor
+    score_name = "nats to the prior"  # what `score` is
 
     def __init__(self, architecture: Architecture, seed: int) -> None:
         super().__init__()
@@ -84,6 +88,7 @@ class Estimator(nn.Module):
                 blocks=a.blocks,
                 hidden=a.coupling_hidden,
                 bins=a.bins,
+                clamp=a.clamp,
                 generator=torch.Generator().manual_seed(seed),
             )
         self.register_buffer("choice", torch.zeros(a.dim, dtype=torch.long))
@@ -130,6 +135,20 @@ class Estimator(nn.Module):
         u, log_q = self.flow.sample(conditions.context, generator, n)
         v = conditions.centre + conditions.scale * u
         return v, log_q - conditions.scale.log().sum(-1)
+
+    def draw(
+        self, conditions: Conditions, generator: torch.Generator, n: int | None = None
+    ) -> Tensor:
+        """As `sample`, without log q."""
+        return self.sample(conditions, generator, n)[0]
+
+    def score(self, v: Tensor, features: Tensor, generator: torch.Generator) -> Tensor:
+        """log N(v; 0, I) − log q(v | y), (n,): minus the nats known beyond the prior."""
+        return standard_normal_log_prob(v) - self.log_prob(v, self.condition(features))
+
+    def own_loss(self, v: Tensor, features: Tensor) -> Tensor | None:
+        """What is minimised beside any objective: nothing."""
+        return None
 
     def _guesses(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Means and logarithms of standard deviations, (n, guesses, d) each."""

@@ -1,5 +1,6 @@
 """The training loop: knows pairs (v, features), an objective and the clock; nothing of the sea."""
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -19,9 +20,8 @@ from oceaninv.inference.checkpoint import (
     with_prefix,
     write_tensors,
 )
-from oceaninv.inference.estimator import Architecture, Estimator
-from oceaninv.inference.flow import standard_normal_log_prob
-from oceaninv.inference.objectives import Objective, make_objective
+from oceaninv.inference.networks import Network, new_network
+from oceaninv.inference.objectives import Objective, Step, make_objective
 from oceaninv.scenario.training import Training
 
 # index (b,), generator -> normal scores v (b, d) and features (b, p), float32; noise drawn afresh
@@ -32,7 +32,8 @@ Progress = Callable[[int, int, str], None]
 _STANDARDISE_WITH = 4096  # draws that give the features' mean and spread
 _WARM_UP = 0.02  # share of the training in which the learning rate rises
 _MAP_RATE = 0.3  # of the map's rate to its critic's: two time scales (Heusel et al. 2017)
-_SPLIT, _INIT, _VALIDATION, _EPOCH = range(4)  # streams of random numbers of one seed
+_EXPLODED = 100.0  # a validation score so far above the best is no longer learning
+_SPLIT, _INIT, _VALIDATION, _EPOCH, _SCORE = range(5)  # streams of random numbers of one seed
 
 
 class TrainingError(RuntimeError):
@@ -43,7 +44,7 @@ class TrainingError(RuntimeError):
 class Fit:
     """A trained network and the record of its training (plain JSON values)."""
 
-    estimator: Estimator
+    estimator: Network
     record: dict[str, Any]
 
 
@@ -54,6 +55,7 @@ def fit(
     *,
     seed: int,
     objective: str = "nll",
+    estimator: str = "cinn",
     checkpoint: Path | None = None,
     resume: bool = False,
     guesses: int = 0,
@@ -63,18 +65,20 @@ def fit(
 ) -> Fit:
     """Train a fresh network on n simulations, with noise drawn anew in every epoch.
 
-    Held-out simulations with fixed noise give the exact validation score
+    Held-out simulations with fixed noise give the validation score, for the cINN the exact
     E[log N(v; 0, I) − log q(v | y)], minus the nats that the network knows beyond the prior.
-    The state of the best score is kept; for an objective with a critic, the best among the epochs
+    The state of the best score is kept; for other objectives than nll, the best among the epochs
     of the objective itself, after its nll warm start. The learning rate follows a cosine over
-    the epochs, or over `max_minutes` where that ends first.
+    the epochs, or over `max_minutes` where that ends first. Where a critic moves the map, a
+    running average of the map's weights is what is scored and kept.
 
     Args:
         draw: gives pairs by index, see `Draw`
         n: number of simulations that can be indexed
         settings: of network and training
         seed: of split, initial weights, order and noise
-        objective: a name of `objectives.OBJECTIVES`
+        objective: a name of `objectives.OBJECTIVES`, or a hybrid
+        estimator: a name of `networks.ESTIMATORS`
         checkpoint: file kept after every epoch; None: nothing is written
         resume: go on from the checkpoint where there is one
         guesses: with how many guesses of the posterior the features end, see `Estimator`
@@ -86,11 +90,12 @@ def fit(
         InputError: unknown objective, or a checkpoint of another training
         TrainingError: the loss became NaN before any epoch was finished
     """
-    loop = _Loop(draw, n, settings, seed, objective, guesses)
+    loop = _Loop(draw, n, settings, seed, objective, estimator, guesses)
     identity = {
         "settings": settings.model_dump(mode="json"),
         "seed": seed,
         "objective": objective,
+        "estimator": estimator,
         "n": n,
         "fingerprint": fingerprint,
     }
@@ -109,7 +114,8 @@ def fit(
             progress(
                 len(loop.history),
                 settings.epochs,
-                f"{-last['validation']:.3f} nats beyond the prior (best {-loop.best_score:.3f})",
+                f"{last['validation']:.3f} {loop.estimator.score_name} "
+                f"(best {loop.best_score:.3f})",
             )
 
     if loop.best_epoch == 0:
@@ -118,12 +124,14 @@ def fit(
     loop.estimator.eval().requires_grad_(False)
     record = {
         "objective": objective,
+        "estimator": estimator,
         "seed": seed,
         "n_simulations": n,
         "epochs": len(loop.history),
         "best_epoch": loop.best_epoch,
         "stopped": loop.stopped,
         "validation": loop.best_score,
+        "validation_is": loop.estimator.score_name,
         "seconds": round(loop.seconds, 1),
         "history": loop.history,
     }
@@ -140,6 +148,7 @@ class _Loop:
         settings: Training,
         seed: int,
         objective: str,
+        estimator: str,
         guesses: int,
     ) -> None:
         self.draw, self.settings, self.seed = draw, settings, seed
@@ -149,14 +158,17 @@ class _Loop:
         self.validation = self._held_out(order[:held_out])
 
         v, features = draw(self.train_index[:_STANDARDISE_WITH], _generator(seed, _INIT))
-        self.estimator = Estimator(
-            Architecture.of(v.shape[1], features.shape[1], settings, guesses), _number(seed, _INIT)
+        self.estimator = new_network(
+            estimator, v.shape[1], features.shape[1], settings, guesses, _number(seed, _INIT)
         )
         self.estimator.standardise(v, features)
+        flow = self.estimator.flow
+        seen = flow.latents if settings.critic_form == "latent" else flow.dim
+        context = self.estimator.condition(features[:2]).context.shape[1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_number(seed, _INIT, 1))
-            self.objective: Objective = make_objective(objective, v.shape[1], settings)
-        self.warm_start: Objective = make_objective("nll", v.shape[1], settings)
+            self.objective: Objective = make_objective(objective, seen, context, settings)
+        self.warm_start: Objective = make_objective("nll", seen, context, settings)
         self.optimiser = torch.optim.AdamW(
             self.estimator.parameters(),
             lr=settings.learning_rate,
@@ -169,8 +181,11 @@ class _Loop:
             if critic
             else None
         )
+        # the weights' running average; None: the weights themselves are kept
+        self.average = copy.deepcopy(self.estimator) if critic and settings.ema else None
+        self.steps = 0
         # after the warm start a critic has one epoch to learn before the map listens to it
-        self.first_own_epoch = self.objective.warm_start_epochs + 1 if critic else 0
+        self.first_own_epoch = self.objective.warm_start_epochs + (critic is not None)
         if settings.epochs <= self.first_own_epoch:
             raise InputError(
                 f"training.epochs: {settings.epochs} leaves none to {objective} after its "
@@ -205,13 +220,17 @@ class _Loop:
             conditions = self.estimator.condition(features)
             # divergences do not change with the coordinates: the objective sees the flow alone
             u, context = conditions.whiten(v), conditions.context
-            for loss in objective.critic_losses(self.estimator.flow, u, context, generator):
+            step = Step(self.estimator.flow, u, context, generator, share)
+            for loss in objective.critic_losses(step):
                 assert self.critic_optimiser is not None
                 assert objective.critic is not None
                 finite &= self._step(self.critic_optimiser, loss, objective.critic)
             if map_moves and finite:
-                loss = objective.loss(self.estimator.flow, u, context)
+                loss = objective.loss(step)
+                own = self.estimator.own_loss(v, features)
+                loss = loss if own is None else loss + own
                 finite &= self._step(self.optimiser, loss, self.estimator)
+                self._take_average()
                 losses.append(loss.item())
             if not finite:
                 break
@@ -226,23 +245,28 @@ class _Loop:
                 "seconds": round(self.seconds, 1),
             }
         )
-        if score < self.best_score or (epoch == self.first_own_epoch and math.isfinite(score)):
-            self.best, self.best_score = _copy(self.estimator), score
+        exploded = score > min(self.best_score, 0.0) + _EXPLODED
+        better = score < self.best_score or (epoch == self.first_own_epoch and math.isfinite(score))
+        if better and not exploded:
+            self.best, self.best_score = _copy(self.average or self.estimator), score
             self.best_epoch = epoch + 1
-        self._decide(share, math.isfinite(score), limit)
+        self._decide(share, score, exploded, limit)
 
-    def _decide(self, share: float, finite: bool, limit: float) -> None:
+    def _decide(self, share: float, score: float, exploded: bool, limit: float) -> None:
         epoch = len(self.history)
         since = epoch - max(self.best_epoch, self.first_own_epoch)
-        if not finite:
+        kept = f"the state of epoch {self.best_epoch} was kept; lower training.learning_rate"
+        if not math.isfinite(score):
+            self.stopped = f"the loss became NaN in epoch {epoch}; {kept}"
+        elif exploded:
             self.stopped = (
-                f"the loss became NaN in epoch {epoch}; the state of epoch {self.best_epoch} was "
-                "kept; lower training.learning_rate"
+                f"the validation score exploded to {score:.4g} in epoch {epoch} "
+                f"(best {self.best_score:.4g}); {kept}"
             )
         elif epoch >= self.settings.epochs:
             self.stopped = f"all {epoch} epochs done"
         elif share >= 1 or self.seconds >= limit:
-            early = epoch <= self.first_own_epoch and self.objective.critic is not None
+            early = epoch <= self.first_own_epoch
             self.stopped = f"the time was up in epoch {epoch}" + early * ", still warming up by nll"
         elif since >= self.settings.patience:
             self.stopped = f"no improvement on held-out data for {since} epochs"
@@ -258,6 +282,18 @@ class _Loop:
             return False
         optimiser.step()
         return True
+
+    @torch.no_grad()
+    def _take_average(self) -> None:
+        """Move the average towards the weights; by more at the start, when it knows little."""
+        if self.average is None:
+            return
+        self.steps += 1
+        decay = min(self.settings.ema, (1 + self.steps) / (10 + self.steps))
+        for mean, weight in zip(
+            self.average.parameters(), self.estimator.parameters(), strict=True
+        ):
+            mean.lerp_(weight, 1 - decay)
 
     def _batches(self, epoch: int) -> Iterator[tuple[float, Tensor, Tensor, torch.Generator]]:
         """Position in the epoch from 0 to 1, pairs with fresh noise, and a generator."""
@@ -277,20 +313,20 @@ class _Loop:
 
     @torch.no_grad()
     def _score(self) -> float:
-        """E[log N(v; 0, I) − log q(v | y)] over the held-out pairs."""
-        self.estimator.eval()
-        gains = [
-            standard_normal_log_prob(v)
-            - self.estimator.log_prob(v, self.estimator.condition(features))
-            for v, features in self.validation
-        ]
-        return torch.cat(gains).double().mean().item()
+        """The mean score over the held-out pairs."""
+        network = self.average or self.estimator
+        network.eval()
+        generator = _generator(self.seed, _SCORE)
+        scores = [network.score(v, features, generator) for v, features in self.validation]
+        return torch.cat(scores).double().mean().item()
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything with numbers in it, by name."""
         parts = {f"now.{k}": t for k, t in self.estimator.state_dict().items()}
         parts |= {f"best.{k}": t for k, t in self.best.items()}
         parts |= optimiser_tensors("optimiser.", self.optimiser)
+        if self.average is not None:
+            parts |= {f"average.{k}": t for k, t in self.average.state_dict().items()}
         if self.objective.critic is not None and self.critic_optimiser is not None:
             state = self.objective.critic.state_dict()
             parts |= {f"critic.{k}": t for k, t in state.items()}
@@ -303,6 +339,7 @@ class _Loop:
             "history": self.history,
             "best_score": self.best_score,
             "best_epoch": self.best_epoch,
+            "steps": self.steps,
             "seconds": self.seconds,
             "stopped": self.stopped,
         }
@@ -329,7 +366,9 @@ class _Loop:
         if self.objective.critic is not None and self.critic_optimiser is not None:
             self.objective.critic.load_state_dict(with_prefix("critic.", tensors))
             restore_optimiser("critic_optimiser.", self.critic_optimiser, tensors)
-        self.history = header["history"]
+        if self.average is not None:
+            self.average.load_state_dict(with_prefix("average.", tensors))
+        self.history, self.steps = header["history"], header["steps"]
         self.best_score, self.best_epoch = header["best_score"], header["best_epoch"]
         self.seconds, self.stopped = header["seconds"], header["stopped"]
 

@@ -22,7 +22,8 @@ class Flow(nn.Module):
         context: length of the context h
         blocks: number of couplings (0: a conditional Gaussian)
         hidden: width of each coupling's network
-        bins: bins of each spline
+        bins: bins of each spline, see `Coupling`
+        clamp: bound of each coupling's log-scale
         generator: draws the permutations
 
     Example:
@@ -44,13 +45,14 @@ class Flow(nn.Module):
         blocks: int,
         hidden: int,
         bins: int,
+        clamp: float = 3.0,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = self.latents = self.noise = dim
         self.gaussian = GaussianLayer(dim, context)
         self.project = nn.Linear(context, blocks * hidden)
-        self.couplings = nn.ModuleList(Coupling(dim, hidden, bins) for _ in range(blocks))
+        self.couplings = nn.ModuleList(Coupling(dim, hidden, bins, clamp) for _ in range(blocks))
         orders = permutations(dim, blocks, generator)
         self.register_buffer("orders", orders)
         self.register_buffer("returns", orders.argsort(-1))
@@ -78,6 +80,20 @@ class Flow(nn.Module):
         """Log-density of v (n, d) given the context (n or 1, c): (n,)."""
         z, log_det = self(v, context)
         return standard_normal_log_prob(z) + log_det
+
+    def to_latent(self, v: Tensor, context: Tensor, generator: torch.Generator) -> Tensor:
+        """z (n, d) of v (n, d); nothing is drawn."""
+        return self(v, context)[0]
+
+    def to_data(self, z: Tensor, context: Tensor) -> Tensor:
+        """v (n, d) of z (n, d)."""
+        return self.inverse(z, context)[0]
+
+    def negative_log_likelihood(
+        self, v: Tensor, context: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """−log q(v | h), (n,); nothing is drawn."""
+        return -self.log_prob(v, context)
 
     def sample(
         self, context: Tensor, generator: torch.Generator, n: int | None = None

@@ -17,10 +17,12 @@ from torch import Tensor
 from oceaninv.errors import InputError
 from oceaninv.files import whole_file
 from oceaninv.inference.checkpoint import read_tensors, write_tensors
-from oceaninv.inference.estimator import Architecture, Conditions, Estimator
+from oceaninv.inference.estimator import Conditions, Estimator
 from oceaninv.inference.features import measured_features
 from oceaninv.inference.flow import standard_normal_log_prob
 from oceaninv.inference.matched_field import MatchedField, matched_field
+from oceaninv.inference.mixture import StudentMixture, fit_mixture
+from oceaninv.inference.networks import Network, network_of
 from oceaninv.measurement import Measurement, match_scenario
 from oceaninv.measurement.noise import csdm_factor
 from oceaninv.posterior import versions
@@ -37,17 +39,22 @@ class Model:
 
     Attributes:
         scenario: environment, prior, array, tones and noise of the simulations.
-        estimator: the network q(v | y) over normal scores v of the unknowns.
+        estimator: the network of v given y, with v the normal scores of the unknowns.
         references: what data are compared with first, if anything.
         record: how it was trained, plain JSON values.
         name: what results call it.
     """
 
     scenario: Scenario
-    estimator: Estimator
+    estimator: Network
     references: MatchedField | None
     record: Mapping[str, Any]
     name: str
+
+    @property
+    def family(self) -> str:
+        """What results call this kind of network."""
+        return "cINN" if isinstance(self.estimator, Estimator) else "INN"
 
     def features(self, measurement: Measurement) -> Tensor:
         """What the network sees of a measurement, (1, p) float32.
@@ -61,11 +68,19 @@ class Model:
             data = csdm_factor(matched.data).permute(2, 0, 1)[None]
         return measured_features(data, self.references)
 
-    def proposal(self, measurement: Measurement) -> NetworkProposal:
-        """The network's distribution of v at a measurement; raises as `features`."""
+    def proposal(self, measurement: Measurement) -> NetworkProposal | StudentMixture:
+        """A distribution of v at a measurement to draw from and to evaluate; raises as `features`.
+
+        The network's own for the cINN. An INN has draws but no density: a mixture of Student t
+        distributions is fitted to 6000 of its draws, with a fixed seed, and stands for it.
+        """
         with torch.no_grad():
             conditions = self.estimator.condition(self.features(measurement))
-        return NetworkProposal(self.estimator, conditions)
+        if isinstance(self.estimator, Estimator):
+            return NetworkProposal(self.estimator, conditions)
+        generator = torch.Generator().manual_seed(0)
+        v = _draws(self.estimator, conditions, _MIXTURE_OF, generator)
+        return fit_mixture(v, v.new_zeros(len(v)), generator)
 
     def sample(
         self, measurement: Measurement, n: int, generator: torch.Generator
@@ -74,10 +89,14 @@ class Model:
 
         Returns:
             theta (n, d) float64, always inside the prior's support, and the logarithm of the
-            network's density of theta, (n,).
+            density of theta, (n,), of the network or, for an INN, of the mixture fitted to it.
         """
         proposal = self.proposal(measurement)
-        v = proposal.sample(n, generator)
+        if isinstance(proposal, NetworkProposal):
+            v = proposal.sample(n, generator)
+        else:
+            conditions = self.estimator.condition(self.features(measurement))
+            v = _draws(self.estimator, conditions, n, generator)
         prior = self.scenario.prior
         theta = prior.from_normal(v)
         return theta, proposal.log_prob(v) - standard_normal_log_prob(v) + prior.log_prob(theta)
@@ -121,7 +140,7 @@ class Model:
                     "version; train it again"
                 )
             scenario = scenario_from_json(json.dumps(content["scenario"]))
-            estimator = Estimator(Architecture(**content["architecture"]), seed=0)
+            estimator = network_of(content["architecture"])
             digest, record, name = (content[k] for k in ("weights_sha256", "training", "name"))
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error}); check the path") from None
@@ -163,9 +182,7 @@ class NetworkProposal:
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw n vectors of normal scores, (n, d) float64."""
-        parts = [min(_BATCH, n - start) for start in range(0, n, _BATCH)]
-        draws = [self.estimator.sample(self.conditions, generator, m)[0] for m in parts]
-        return torch.cat(draws).double() if draws else torch.empty(0, self.estimator.flow.dim)
+        return _draws(self.estimator, self.conditions, n, generator)
 
     @torch.no_grad()
     def log_prob(self, v: Tensor) -> Tensor:
@@ -175,6 +192,17 @@ class NetworkProposal:
 
 
 _BATCH = 8192  # draws at a time, for memory
+_MIXTURE_OF = 6000  # draws that the mixture of a network without a density is fitted to
+
+
+@torch.no_grad()
+def _draws(
+    estimator: Network, conditions: Conditions, n: int, generator: torch.Generator
+) -> Tensor:
+    """n draws at conditions of one row, (n, d) float64."""
+    parts = [min(_BATCH, n - start) for start in range(0, n, _BATCH)]
+    draws = [estimator.draw(conditions, generator, m) for m in parts]
+    return torch.cat(draws).double() if draws else torch.empty(0, estimator.flow.dim)
 
 
 def list_models() -> list[str]:

@@ -97,9 +97,9 @@ def infer(
         return make_posterior(
             scenario,
             measurement,
-            prior.from_normal(proposal.sample(samples, generator)),
+            model.sample(measurement, samples, generator)[0],
             log_likelihood=torch.full((samples,), math.nan, dtype=torch.float64),
-            method="cINN, not re-weighted",
+            method=f"{model.family}, not re-weighted",
             seed=seed,
             attributes={**attributes, "n_draws": samples, "n_likelihoods": 0},
         )
@@ -185,7 +185,7 @@ def infer(
         log_weight=log_weight,
         # What the weights would be without smoothing.
         sample_stats={"log_weight_raw": log_weight + (raw_weight - smoothed)[kept]},
-        method="cINN + importance re-weighting",
+        method=f"{model.family} + importance re-weighting",
         seed=seed,
         attributes=attributes,
     )

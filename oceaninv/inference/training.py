@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,11 +15,17 @@ from oceaninv.inference.features import measured_features
 from oceaninv.inference.fitting import Draw, Progress, fit
 from oceaninv.inference.matched_field import MatchedField, simulate_references
 from oceaninv.inference.model import Model
-from oceaninv.inference.objectives import OBJECTIVES
+from oceaninv.inference.networks import check_estimator
+from oceaninv.inference.objectives import check_objective
+from oceaninv.inference.remaining import remaining_divergence
 from oceaninv.measurement import scenario_noise
 from oceaninv.scenario import Scenario, load_scenario
-from oceaninv.scenario.predict import correlation_length
+from oceaninv.scenario.predict import correlation_length, predict
+from oceaninv.scenario.training import with_settings
 from oceaninv.simulation import TrainingSet, load_training_set, simulate
+
+_FRESH = 2048  # simulations for the remaining divergence: ten seconds at most on two cores
+_FRESH_STREAM = 0xF4E5  # keeps them apart from the training set of the same seed
 
 
 def train(
@@ -27,6 +35,8 @@ def train(
     data: str | Path | None = None,
     seed: int = 0,
     objective: str = "nll",
+    estimator: str = "cinn",
+    settings: Mapping[str, object] | None = None,
     n_simulations: int | None = None,
     max_minutes: float | None = None,
     resume: bool = False,
@@ -42,7 +52,9 @@ def train(
         out: directory of the model. A killed run leaves a checkpoint there.
         data: training set of `simulate`; None: simulate one, kept in `out` until the end.
         seed: of simulations, weights, order and noise.
-        objective: what is minimised, a name of `OBJECTIVES`.
+        objective: what is minimised, a name of `OBJECTIVES`, or a hybrid such as `nll+vina-js`.
+        estimator: the family of networks, `cinn` or `inn`.
+        settings: replace fields of the `training:` block, such as those of `PRESETS`.
         n_simulations: size of the training set, or how many of `data` are used; None: as the
             scenario says, or all of `data`.
         max_minutes: limit of the training's wall-clock time, simulations not counted.
@@ -60,8 +72,10 @@ def train(
     """
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
-    if objective not in OBJECTIVES:
-        raise InputError(f"objective: '{objective}' is unknown; choose {', '.join(OBJECTIVES)}")
+    check_objective(objective)
+    check_estimator(estimator)
+    training = with_settings(scenario.training, settings or {})
+    scenario = scenario.model_copy(update={"training": training})
     out = Path(out)
     checkpoint = out / "checkpoint.safetensors"
     own_data = out / "simulations.zarr"
@@ -108,6 +122,7 @@ def train(
         scenario.training,
         seed=seed,
         objective=objective,
+        estimator=estimator,
         checkpoint=checkpoint,
         resume=resume,
         guesses=references.n_guesses if references else 0,
@@ -115,11 +130,36 @@ def train(
         max_minutes=max_minutes,
         progress=progress,
     )
-    record = {**result.record, "simulation_seed": training_set.seed}
+    remaining = remaining_divergence(
+        result.estimator, *_fresh_pairs(scenario, references, seed, progress), seed=seed
+    )
+    record = {
+        **result.record,
+        "simulation_seed": training_set.seed,
+        "remaining_divergence": remaining,
+    }
     model = Model(scenario, result.estimator, references, record, scenario.name)
     model.save(out)
     _remove(checkpoint, own_data)
     return model
+
+
+def _fresh_pairs(
+    scenario: Scenario, references: MatchedField | None, seed: int, progress: Progress | None
+) -> tuple[Draw, int]:
+    """Pairs of simulations that no training has seen, and how many there are."""
+    parameters = scenario.prior.sample(_FRESH, np.random.default_rng([seed, _FRESH_STREAM]))
+    parts = []
+    for part in parameters.split(256):
+        parts.append(predict(scenario, part))
+        if progress:
+            progress(256 * len(parts), _FRESH, "fresh simulations")
+    replica = torch.cat(parts)
+    replica = replica.to(torch.complex64 if replica.is_complex() else torch.float32)
+    whole = torch.isfinite(torch.view_as_real(replica) if replica.is_complex() else replica)
+    kept = whole.flatten(1).all(1)
+    fresh = TrainingSet(scenario, parameters[kept], replica[kept], seed)
+    return noisy_pairs(scenario, fresh, references, "fresh simulations"), int(kept.sum())
 
 
 def noisy_pairs(
@@ -144,6 +184,8 @@ def noisy_pairs(
         raise InputError(
             f"{where}: all data are the same, so nothing can be learned; widen the priors"
         )
+    if not torch.isfinite(training_set.parameters).all():
+        raise InputError(f"{where}: holds parameters that are not finite; simulate it again")
     v = scenario.prior.to_normal(training_set.parameters).float()
     length = correlation_length(scenario, training_set.parameters).float()
     noise = scenario_noise(scenario)

@@ -245,6 +245,9 @@ def test_a_bad_scenario_is_one_line_and_exit_code_2(
         ("mcmc", "DATA", "--scenario", "nowhere.yaml", "-o", "OUT"),
         ("mcmc", "DATA", "--scenario", "SCENARIO", "--sampler", "nuts", "-o", "OUT"),
         ("train", "SCENARIO", "--objective", "guess", "-o", "OUT"),
+        ("train", "SCENARIO", "--objective", "nll+guess", "-o", "OUT"),
+        ("train", "SCENARIO", "--objective", "nll+mmd", "--hybrid-weight", "-1", "-o", "OUT"),
+        ("train", "SCENARIO", "--preset", "guess", "-o", "OUT"),
         ("train", "SCENARIO", "--data", "nowhere.zarr", "-o", "OUT"),
         ("scenario", "show", "nowhere"),
         ("scenario", "new", "SCENARIO"),  # exists already
@@ -263,6 +266,21 @@ def test_other_bad_input_is_one_line_and_exit_code_2(
     assert result.stderr.startswith("oceaninv: ")
     assert result.stderr.count("\n") == 1
     assert not out.exists()
+
+
+def test_an_inn_is_trained_and_used(work: Path, tmp_path: Path) -> None:
+    model = tmp_path / "inn"
+    trained = done(
+        "train", work / "small.yaml", "--data", work / "set.zarr", "--estimator", "inn",
+        "--form", "data", "--preset", "vina", "-o", model,
+    )  # fmt: skip
+    assert "by a fresh critic, 95 % interval" in " ".join(trained.stdout.split())
+    content = json.loads((model / "model.json").read_text())
+    assert content["architecture"]["kind"] == "inn"
+    assert content["architecture"]["bins"] == 0
+    assert content["scenario"]["training"]["critic_form"] == "data"
+    done("infer", work / "data.nc", "--model", model, "--raw", "-o", tmp_path / "raw.nc")
+    done("infer", work / "data.nc", "--model", model, "--max-seconds", "5", "-o", tmp_path / "p.nc")
 
 
 def test_scenarios_are_listed_shown_and_started(tmp_path: Path) -> None:

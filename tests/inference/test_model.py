@@ -138,7 +138,7 @@ def test_unfit_training_sets_are_refused(scenario: Scenario, tmp_path: Path) -> 
         train(other, out=tmp_path / "m", data=data)
     with pytest.raises(InputError, match="n_simulations: 201 asked for, 200 there"):
         train(scenario, out=tmp_path / "m", data=data, n_simulations=201)
-    with pytest.raises(InputError, match="objective: 'mle' is unknown; choose nll"):
+    with pytest.raises(InputError, match="objective: 'mle' is not known; choose one of nll"):
         train(scenario, out=tmp_path / "m", data=data, objective="mle")
 
     theta = scenario.prior.sample(10, 0)
@@ -146,6 +146,11 @@ def test_unfit_training_sets_are_refused(scenario: Scenario, tmp_path: Path) -> 
     references = simulate_references(scenario, 100)
     with pytest.raises(InputError, match="x: all data are the same"):
         noisy_pairs(scenario, TrainingSet(scenario, theta, replica, 0), references, "x")
+    unknown = theta.clone()
+    unknown[2] = torch.nan
+    varied = torch.randn(10, 2, 5, dtype=torch.complex64)
+    with pytest.raises(InputError, match="x: holds parameters that are not finite"):
+        noisy_pairs(scenario, TrainingSet(scenario, unknown, varied, 0), references, "x")
     replica[3] = torch.nan
     with pytest.raises(InputError, match="x: holds data that are not finite"):
         noisy_pairs(scenario, TrainingSet(scenario, theta, replica, 0), references, "x")

@@ -1,0 +1,51 @@
+"""A fresh critic finds nothing beside the exact posterior, and what is wrong with others."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from oceaninv.inference.estimator import Architecture, Estimator
+from oceaninv.inference.remaining import remaining_divergence
+
+# y = v + e with v ~ N(0, I) and e ~ N(0, ¼ I): the posterior is N(0.8 y, 0.2 I)
+UNKNOWNS = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0))
+
+
+def network(width: float = 1.0) -> Estimator:
+    """An untrained flow about a guess, which the features end with, widened by a factor."""
+    architecture = Architecture(
+        dim=2, features=6, guesses=1, hidden=16, depth=0, context=4, blocks=1, coupling_hidden=8,
+        bins=4,
+    )  # fmt: skip
+    estimator = Estimator(architecture, seed=0)
+    estimator.widening.fill_(width)
+    return estimator.eval().requires_grad_(False)
+
+
+def pairs(shift: float = 0.0):
+    def draw(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        v = UNKNOWNS[index]
+        y = v + 0.5 * torch.randn(v.shape, generator=generator)
+        sd = math.sqrt(0.2)
+        guess = [0.8 * y + shift * sd, torch.full_like(y, math.log(sd))]
+        return v, torch.cat([y, *guess], -1)
+
+    return draw
+
+
+def test_nothing_remains_of_the_exact_posterior() -> None:
+    found = remaining_divergence(network(), pairs(), 2000, seed=1)
+    assert found["estimate"] == pytest.approx(0, abs=0.01)
+    assert found["lower"] < 0.005
+    assert found["n"] == 800
+
+
+@pytest.mark.parametrize(("width", "shift"), [(0.5, 0.0), (1.0, 1.0)])
+def test_collapsed_and_shifted_samplers_are_found(width: float, shift: float) -> None:
+    found = remaining_divergence(network(width), pairs(shift), 2000, seed=1)
+    assert found["lower"] > 0.1
+    assert found["error"] < 0.05
