@@ -84,8 +84,12 @@ def familiarity(model: Model, measurement: Measurement, known: Familiarity) -> f
 
 @torch.no_grad()
 def summaries(model: Model, features: Tensor) -> Tensor:
-    """What the network makes of features (n, p) before the flow, (n, c) float64."""
-    return model.estimator.summary(features).double()
+    """What the network makes of features (n, p) before its map, (n, c) float64.
+
+    An INN whose observation is the features themselves has no summary: they are taken as they are.
+    """
+    summary = model.estimator.summary
+    return (features if summary is None else summary(features)).double()
 
 
 def keep_familiarity(known: Familiarity, directory: str | Path) -> Path:

@@ -165,7 +165,7 @@ def infer(
             measurement,
             prior.from_normal(torch.from_numpy(chain.v)),
             log_likelihood=chain.log_likelihood,
-            method="cINN + MCMC (emcee)",
+            method=f"{model.family} + MCMC (emcee)",
             seed=seed,
             chains=chain.chains,
             attributes=attributes,
