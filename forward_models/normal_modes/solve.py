@@ -163,7 +163,7 @@ class _Solution(torch.autograd.Function):
 
         def solve(rows: slice) -> None:
             lists[rows.start] = solve_chunk(
-                problem, rows, at[rows], attenuation, speeds=True, smooth=True
+                problem, rows, at[rows], attenuation, speeds=True, smooth=any(ctx.needs_input_grad)
             )
 
         in_parallel(solve, len(problem))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from reference_cases import CORE, ELASTIC, HARD, LEAKY, load_case
+from reference_cases import CORE, ELASTIC, HARD, LEAKY, RANDOM, load_case
 
 from forward_models import pressure, solve_modes
 
@@ -13,11 +13,11 @@ KINDS = ("exact", "perturbative")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", CORE + HARD)
+@pytest.mark.parametrize("name", CORE + HARD + RANDOM)
 def test_wavenumbers_and_group_speeds_match_the_reference(name: str, kind: str) -> None:
     case = load_case(name)
     modes = solve_modes(
-        case.environment, list(case.answers), c_high=case.env["c_high"], attenuation=kind
+        case.environment, list(case.answers), c_high=case.c_high, attenuation=kind
     )
     for i, (frequency, answers) in enumerate(case.answers.items()):
         expected = answers.k[kind]
@@ -33,7 +33,7 @@ def test_wavenumbers_and_group_speeds_match_the_reference(name: str, kind: str) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", CORE + HARD)
+@pytest.mark.parametrize("name", CORE + HARD + RANDOM)
 def test_pressure_matches_the_reference(name: str, kind: str) -> None:
     case = load_case(name)
     p = pressure(
@@ -42,7 +42,7 @@ def test_pressure_matches_the_reference(name: str, kind: str) -> None:
         source_depth=case.source_depth,
         receiver_depth=case.receiver_depth,
         range_m=[1000.0 * r for r in case.range_km],
-        c_high=case.env["c_high"],
+        c_high=case.c_high,
         attenuation=kind,
     )
     for i, (frequency, answers) in enumerate(case.answers.items()):

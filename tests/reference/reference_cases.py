@@ -24,6 +24,8 @@ CORE = (
 )
 # two ducts behind a barrier, sound channels, strong loss, cut-off, 3.5 kHz, pairs alike to 1e-16
 HARD = ("double_duct", "surface_duct", "munk", "high_loss", "near_cutoff", "hf3500", "twin_duct")
+# more of the kind of the core's, one with a mode within 1e-6 of the half-space's speed
+RANDOM = tuple(f"rand{i}" for i in range(10, 20))
 # modes that leak: over fluid half-spaces, of which they are a part on request, and elastic ones
 LEAKY = ("leaky_pekeris", "slow_bottom")
 ELASTIC = ("elastic_scholte", "elastic_hard")
@@ -49,6 +51,13 @@ class Case:
     receiver_depth: list[float]
     range_km: list[float]
     answers: dict[float, Answers]
+
+    @property
+    def c_high(self) -> float:
+        """Largest phase speed of the modes listed: below that of the half-space by a part in 1e5."""
+        bottom = self.env["bottom"]
+        fastest = bottom["c"] / 1.00001 if bottom["type"] == "A" else float("inf")
+        return min(self.env["c_high"], fastest)
 
     @property
     def environment(self) -> Environment:
