@@ -345,9 +345,7 @@ class _Pressure(torch.autograd.Function):
         kept: dict[int, ModeList] = {}
 
         def work(rows: slice) -> None:
-            modes = solve_chunk(
-                problem, rows, at[rows], attenuation, speeds=False, smooth=any(ctx.needs_input_grad)
-            )
+            modes = solve_chunk(problem, rows, at[rows], attenuation, speeds=False)
             if mode_limit is not None:
                 modes = modes.limited(mode_limit)
             sum_modes(modes.first, modes.k, modes.phi, source, receiver, apart[rows], result[rows])
@@ -370,7 +368,7 @@ class _Pressure(torch.autograd.Function):
             modes = ctx.kept[rows.start]
             depth = np.repeat(ctx.at[rows], problem.omega.size, axis=0)
             one = np.ones(modes.x.size)
-            phi, _ = mode_functions_of(problem.items(rows), modes.lanes, modes.x, one, depth)
+            phi = mode_functions_of(problem.items(rows), modes.lanes, modes.x, one, depth)
             g_k, g_phi = sum_cotangents(
                 modes.first,
                 modes.k,

@@ -9,7 +9,6 @@ import numpy as np
 
 from forward_models.errors import ModelInputError
 from forward_models.normal_modes.batch import Problem
-from forward_models.normal_modes.complex_modes import EXACT, SMOOTH
 from forward_models.normal_modes.items import Lanes, drift_of, mode_functions_of
 from forward_models.normal_modes.open_modes import open_modes
 from forward_models.normal_modes.real_modes import count_modes, neighbour_distance
@@ -70,12 +69,8 @@ def solve_chunk(
     attenuation: Attenuation,
     *,
     speeds: bool,
-    smooth: bool,
 ) -> ModeList:
     """Modes of the environments ``rows`` at all frequencies; ``depth`` is (rows, D) m.
-
-    Mode functions are those of roots off by about 1e-7 of the distance to their neighbours, or by
-    1e-10 and less where ``smooth``: what is differentiated must not jitter.
 
     Raises:
         ModelInputError: an unknown ``attenuation``, or the perturbative one where modes may leak.
@@ -83,7 +78,6 @@ def solve_chunk(
     require_known(attenuation)
     items = problem.items(rows)
     exact = attenuation == "exact"
-    tolerance = SMOOTH if smooth else EXACT
     if not exact and items.open.any():
         raise ModelInputError(
             "attenuation: 'perturbative' has no leaky modes and no elastic half-space, whose modes "
@@ -93,7 +87,7 @@ def solve_chunk(
     counts = np.where(items.open, 0, count_modes(items.perturbed()))
     if not exact:
         items = items.perturbed()
-    lanes, x = trapped_modes(items, counts, tolerance, exact=exact)
+    lanes, x = trapped_modes(items, counts, exact=exact)
     if items.open.any():
         found, at = open_modes(items)
         lanes = Lanes(np.append(lanes.item, found.item), np.append(lanes.node, found.node))
@@ -103,13 +97,12 @@ def solve_chunk(
         counts = np.bincount(lanes.item, minlength=len(items))
     loss = np.full(x.size, 1.0 if exact else 0.0)
     depths = np.repeat(depth, problem.omega.size, axis=0)
-    distance = neighbour_distance(lanes, x.real)
     shift = scattering_shift(problem, rows, items, lanes, x, loss)
-    # The shots that make the mode functions bring x nearer to its root once more.
     if exact:
-        phi, off = mode_functions_of(items, lanes, x, loss, depths)
-        x = np.where(np.abs(off) < 1e-3 * distance, x - off, x)
+        phi = mode_functions_of(items, lanes, x, loss, depths)
     else:
+        distance = neighbour_distance(lanes, x.real)
+        # The shots that make the mode functions bring x nearer to its root once more.
         move, drift, phi = newton_step(items, lanes, x.real, distance, depths)
         x, shift, phi = x + move, shift + drift, phi + 0j
     k = np.sqrt(x + shift)

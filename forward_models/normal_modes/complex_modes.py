@@ -36,22 +36,22 @@ _MARCHES = (2, 5, 14)
 _DOUBT = 0.3
 _NEWTON_LIMIT = 12
 _SHORTEST_STEP = 1e-5
-# Errors left by Newton's method, in shares of the distance to the neighbouring root. The shots that
-# give a mode function square that of its root once more; on the way roots need only be told apart.
-EXACT, SMOOTH = 1e-6, 1e-10
+# Errors that Newton's method leaves, in shares of the distance to the next root: in the end none
+# that finite differences see; on the way roots need only be told apart.
+_EXACT = 1e-14
 _ON_THE_WAY = 3e-3
+_DEFLATED = 1e-6  # the last move of deflated Newton steps, whose error is about its square
 # Nepers between a node and where its mode is strong beyond which the node moves.
 _FAR = 2.0
 _CLOSEST = 1e-4  # least distance to a neighbour, in shares of the mean
 
 
 def complex_modes(
-    items: Items, lanes: Lanes, start: np.ndarray, drift: np.ndarray, tolerance: float
+    items: Items, lanes: Lanes, start: np.ndarray, drift: np.ndarray
 ) -> tuple[Lanes, np.ndarray]:
     """(lanes, x): complex x of every mode, in the order of ``start``, and where its shots meet.
 
-    ``start`` is x of the lossless guide, ``drift`` its derivative with the share of the loss;
-    ``tolerance`` is the error to leave, in shares of the distance to the neighbouring root.
+    ``start`` is x of the lossless guide, ``drift`` its derivative with the share of the loss.
     """
     one = np.ones(start.size)
     # Twins in ducts of their own do not come near each other: a floor keeps their distance.
@@ -61,12 +61,12 @@ def complex_modes(
     hard = np.abs(drift) > _SHIFT_LIMIT * spacing
     x = start + drift
     easy = np.flatnonzero(~hard)
-    x[easy], converged = newton(items, lanes[easy], x[easy], one[easy], spacing[easy], tolerance)
+    x[easy], converged = newton(items, lanes[easy], x[easy], one[easy], spacing[easy], _EXACT)
     moved = np.abs(x[easy] - start[easy] - drift[easy])
     hard[easy] = ~converged | (moved > _CORRECTION_LIMIT * spacing[easy])
     for steps in _MARCHES:
         h = np.flatnonzero(hard)
-        x[h], hard[h] = _march(items, lanes[h], start[h], drift[h], spacing[h], steps, tolerance)
+        x[h], hard[h] = _march(items, lanes[h], start[h], drift[h], spacing[h], steps)
     hard |= _duplicates(lanes, x, start, spacing)
     for largest in (0.1, 0.02):
         if not hard.any():
@@ -82,7 +82,7 @@ def complex_modes(
     node[moved] = _sheltered(items, lanes[moved], x[moved])
     moved = np.flatnonzero(node != lanes.node)
     lanes = Lanes(lanes.item, node)
-    x[moved], _ = newton(items, lanes[moved], x[moved], one[moved], spacing[moved], tolerance)
+    x[moved], _ = newton(items, lanes[moved], x[moved], one[moved], spacing[moved], _EXACT)
     return lanes, x
 
 
@@ -126,7 +126,6 @@ def _march(
     drift: np.ndarray,
     spacing: np.ndarray,
     steps: int,
-    tolerance: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(x, doubtful): roots carried to full attenuation in equal steps, all lanes together.
 
@@ -140,9 +139,9 @@ def _march(
     path = [start - length * drift, start]
     for step in range(1, steps + 1):
         guess = _extrapolated(path[-4:])
-        error = tolerance if step == steps else _ON_THE_WAY
+        tolerance = _EXACT if step == steps else _ON_THE_WAY
         loss = np.full(start.size, step * length)
-        x, converged = newton(items, lanes, guess, loss, spacing, error)
+        x, converged = newton(items, lanes, guess, loss, spacing, tolerance)
         doubtful |= ~converged | (np.abs(x - guess) > _DOUBT * spacing)
         path.append(x)
         if step == 1:
@@ -183,7 +182,7 @@ def _follow(
         length[active] = np.where(stuck, 1.0, np.minimum(length[active], 1.0 - done[active]))
         at = np.minimum(done[active] + length[active], 1.0)
         guess = x[active] + drift[active] * (at - done[active])
-        new, converged = newton(items, lanes[active], guess, at, spacing[active], SMOOTH)
+        new, converged = newton(items, lanes[active], guess, at, spacing[active], _EXACT)
         good = converged & (np.abs(new - guess) <= _CORRECTION_LIMIT * spacing[active])
         good |= stuck
         length[active[~good]] *= 0.4
@@ -225,9 +224,9 @@ def _deflated(
             ratio = change[0] / value[0] if value[0] != 0 else np.inf
             move = 1.0 / (ratio - pull)
             at -= move
-            if not abs(move) > EXACT * spacing:
+            if not abs(move) > _DEFLATED * spacing:
                 break
-        if abs(move) <= EXACT * spacing and np.abs(at - others).min() > 1e-6 * spacing:
+        if abs(move) <= _DEFLATED * spacing and np.abs(at - others).min() > 1e-6 * spacing:
             return complex(at)
     return complex(x[lane])
 

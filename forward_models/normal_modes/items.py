@@ -184,10 +184,10 @@ def _wronskian(
 
 def mode_functions_of(
     items: Items, lanes: Lanes, x: np.ndarray, loss: np.ndarray, depth: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(φ, move): mode functions (lane, D) at the depths (items, D), and what x is off its roots."""
-    if len(lanes) == 0:
-        return np.empty((0, depth.shape[1]), np.complex128), np.empty(0, np.complex128)
+) -> np.ndarray:
+    """(lane, D) mode functions at the depths (items, D)."""
+    if len(lanes) == 0 or depth.shape[1] == 0:
+        return np.empty((len(lanes), depth.shape[1]), np.complex128)
     return mode_functions(
         x,
         loss,

@@ -177,7 +177,8 @@ def _bottom(x: Any, kind: int, q: complex, rho: float, state: Any) -> None:
     elif kind == HALF_SPACE or kind == PERTURBED_HALF_SPACE:
         state[PHI, :] = 1.0
         for m in range(x.size):
-            gamma = cmath.sqrt(x[m] - (q if kind == PERTURBED_HALF_SPACE else complex(q.real, 0.0)))
+            at_bottom = q if kind == PERTURBED_HALF_SPACE else complex(q.real, 0.0)
+            gamma = cmath.sqrt(x[m] - at_bottom + 1e-30 * x[m])
             state[PSI, m] = -gamma.real / rho
             state[PSI_X, m] = -(0.5 / gamma).real / rho
             if kind == PERTURBED_HALF_SPACE:

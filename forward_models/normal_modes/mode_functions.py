@@ -59,13 +59,11 @@ def mode_functions(
     rho_bottom: Any,
     q_shear: Any,
 ) -> Any:
-    """φ (lane, D) of the modes ``x`` at the depths of their items, and the Newton moves left.
+    """(lane, D) φ of the modes ``x`` at the depths of their items, positive nearest the surface.
 
-    ``depth`` is (items, D) m, in any order; blocks as for :func:`wronskian`. The shots that make a
-    mode function give W and ∂W/∂x as well, so that x minus its move (lane,) is nearer to the root.
+    ``depth`` is (items, D) m, in any order; blocks as for :func:`wronskian`.
     """
     result = np.zeros((x.size, depth.shape[1]), np.complex128)
-    move = np.empty(x.size, np.complex128)
     above, below = np.empty((N_ROWS, VECTOR)), np.empty((N_ROWS, VECTOR))
     amplitude = np.empty((2, VECTOR), np.complex128)
     phi = np.empty(VECTOR, np.complex128)
@@ -98,10 +96,6 @@ def mode_functions(
             )
             for m in range(VECTOR):
                 amplitude[0, m], amplitude[1, m] = _amplitudes(above, below, m, stack, node)
-            for m in range(b - a):
-                f, g, df, dg = unpack(above, m)
-                u, v, du, dv = unpack(below, m)
-                move[a + m] = (f * v - u * g) / (df * v + f * dv - du * g - u * dg)
             for d in range(depth.shape[1]):
                 j = step_of[d]
                 if j < upper or (j >= lower and lower < stack.shape[0]):
@@ -125,7 +119,7 @@ def mode_functions(
                     shift = state[LOG_SCALE, m] - end[LOG_SCALE, m]
                     scale = math.exp(shift) if shift != 0.0 else 1.0
                     result[a + m, d] = amplitude[side, m] * scale * phi[m]
-    return result, move
+    return result
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forward_models.normal_modes.complex_modes import EXACT, SMOOTH, newton
+from forward_models.normal_modes.complex_modes import newton
 from forward_models.normal_modes.contour import zeros_within
 from forward_models.normal_modes.interface_waves import interface_waves
 from forward_models.normal_modes.items import Items, Lanes, wronskian_of
@@ -37,6 +37,7 @@ _BEYOND = 1.02
 # In shares of the mean distance of roots: two nearer than this are one; the last move of deflated
 # Newton steps, whose error is about its square.
 _SAME, _EXACT = 1e-6, 3e-6
+_LEFT = 1e-14  # error of Newton's method, in shares of the distance of roots
 _ROUNDS = 12
 _NEWTON_LIMIT = 40
 _STRONGER = 0.01  # share of ∂W/∂x from which on a mode is better matched at the bottom
@@ -78,7 +79,7 @@ def open_modes(items: Items) -> tuple[Lanes, np.ndarray]:
     companion = replace(items, kind=np.where(_radiates(items), RIGID, items.kind))
     counts = np.where(items.open, count_modes(companion), 0)
     strips = _strips(items, counts)
-    lanes, start = trapped_modes(companion, counts, EXACT, exact=True)
+    lanes, start = trapped_modes(companion, counts, exact=True)
     wave, at = interface_waves(items)
     strip = np.append(strips.of(lanes.item, start), strips.of(wave.item, at))
     beyond = strip[start.size :] < 0
@@ -131,7 +132,7 @@ def _roots(strips: _Strips, on: Lanes, start: np.ndarray) -> tuple[Lanes, np.nda
     spacing = strips.spacing[on.item]
     apart = np.minimum(neighbour_distance(on, start.real), spacing)
     apart = np.maximum(apart, 1e-4 * spacing)
-    x, good = newton(strips.sheet, on, start, np.ones(start.size), apart, SMOOTH)
+    x, good = newton(strips.sheet, on, start, np.ones(start.size), apart, _LEFT)
     good &= _member(strips.sheet, on.item, x)
     on, x, start = on[good], x[good], start[good]
     # Twins in ducts of their own started together; others that end together are one.
@@ -259,7 +260,7 @@ def _at_best_nodes(strips: _Strips, on: Lanes, x: np.ndarray) -> tuple[Lanes, np
     lanes, x = lanes[order], x[order]
     moved = np.flatnonzero(lanes.node == np.diff(sheet.first)[lanes.item])
     spacing = strips.spacing[lanes.item[moved]]
-    x[moved], _ = newton(sheet, lanes[moved], x[moved], one[moved], spacing, SMOOTH)
+    x[moved], _ = newton(sheet, lanes[moved], x[moved], one[moved], spacing, _LEFT)
     return lanes, x
 
 

@@ -162,9 +162,7 @@ class _Solution(torch.autograd.Function):
         at = depth.numpy()
 
         def solve(rows: slice) -> None:
-            lists[rows.start] = solve_chunk(
-                problem, rows, at[rows], attenuation, speeds=True, smooth=any(ctx.needs_input_grad)
-            )
+            lists[rows.start] = solve_chunk(problem, rows, at[rows], attenuation, speeds=True)
 
         in_parallel(solve, len(problem))
         in_order = [lists[start] for start in sorted(lists)]

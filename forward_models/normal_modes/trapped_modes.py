@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from forward_models.normal_modes.complex_modes import complex_modes
@@ -11,37 +9,34 @@ from forward_models.normal_modes.items import Items, Lanes, lossless_of
 from forward_models.normal_modes.real_modes import choose_nodes, neighbour_distance, real_modes
 from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE
 
+# The last move of real Newton steps, whose error is about its square, in shares of the distance to
+# the neighbouring root: of roots that go on into the loss or to one more step, and of all others.
+_NEARLY, _POLISHED = 3e-4, 3e-8
 _POLISHING = 6  # Newton steps at most; one or two do but where roots all but coincide
 _ROUNDING = 4e-16  # of x
 _LEAST = 4e-16  # of γ² in shares of k²: at cut-off, but for rounding
 
 
-def trapped_modes(
-    items: Items, counts: np.ndarray, tolerance: float, *, exact: bool
-) -> tuple[Lanes, np.ndarray]:
-    """(lanes, x): ``counts`` modes of each item, with the loss if ``exact``.
-
-    ``tolerance`` is the error to leave, in shares of the distance to the neighbouring root.
-    """
+def trapped_modes(items: Items, counts: np.ndarray, *, exact: bool) -> tuple[Lanes, np.ndarray]:
+    """(lanes, x): ``counts`` modes of each item, with the loss if ``exact``."""
     lanes, real_x = real_modes(items, counts)
     lanes = choose_nodes(items, lanes, real_x)
     order = np.lexsort((-real_x, lanes.node, lanes.item))
     lanes, x = lanes[order], real_x[order]
     distance = neighbour_distance(lanes, x)
     drift = np.empty(x.size, np.complex128)
+    lossy = items.lossy()[lanes.item]
+    enough = np.where(lossy | (not exact), _NEARLY, _POLISHED) * distance + _ROUNDING * x
     left = np.arange(x.size)
     for _ in range(_POLISHING):
         move, drift[left], _ = newton_step(items, lanes[left], x[left], distance[left])
         x[left] += move
-        left = left[
-            np.abs(move) > math.sqrt(0.1 * tolerance) * distance[left] + _ROUNDING * x[left]
-        ]
+        left = left[np.abs(move) > enough[left]]
         if left.size == 0:
             break
     x = x + 0j
     if exact:
-        lossy = items.lossy()[lanes.item]
-        solved, x[lossy] = complex_modes(items, lanes[lossy], x[lossy], drift[lossy], tolerance)
+        solved, x[lossy] = complex_modes(items, lanes[lossy], x[lossy], drift[lossy])
         lanes.node[lossy] = solved.node
     return lanes, x
 

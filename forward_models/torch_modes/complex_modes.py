@@ -21,7 +21,6 @@ from forward_models.normal_modes.complex_modes import (
     _MARCHES,
     _NEWTON_LIMIT,
     _SHIFT_LIMIT,
-    SMOOTH,
     _least_decay,
 )
 from forward_models.torch_modes.real_modes import neighbour_distance
@@ -178,7 +177,6 @@ def _on_the_host(table: Table, lanes: Lanes, start: Tensor, drift: Tensor) -> tu
             host.Lanes(item[lanes_of], node[lanes_of]),
             real[lanes_of] + 0j,
             change[lanes_of],
-            SMOOTH,
         )
         nodes[order[lanes_of]], x[order[lanes_of]] = solved.node, roots
 

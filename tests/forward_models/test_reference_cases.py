@@ -16,9 +16,7 @@ KINDS = ("exact", "perturbative")
 @pytest.mark.parametrize("name", CORE + HARD + RANDOM)
 def test_wavenumbers_and_group_speeds_match_the_reference(name: str, kind: str) -> None:
     case = load_case(name)
-    modes = solve_modes(
-        case.environment, list(case.answers), c_high=case.c_high, attenuation=kind
-    )
+    modes = solve_modes(case.environment, list(case.answers), c_high=case.c_high, attenuation=kind)
     for i, (frequency, answers) in enumerate(case.answers.items()):
         expected = answers.k[kind]
         count = int(modes.n_modes[0, i])

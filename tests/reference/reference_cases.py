@@ -54,7 +54,7 @@ class Case:
 
     @property
     def c_high(self) -> float:
-        """Largest phase speed of the modes listed: below that of the half-space by a part in 1e5."""
+        """Largest phase speed of the modes listed: a part in 1e5 below the half-space's at most."""
         bottom = self.env["bottom"]
         fastest = bottom["c"] / 1.00001 if bottom["type"] == "A" else float("inf")
         return min(self.env["c_high"], fastest)
