@@ -7,8 +7,9 @@ and the package pykrak of ocean acoustics (other programs and packages bear thes
 told apart). What it does not find, it says. KRAKEN and pykrak treat attenuation to first order and
 are compared with our perturbative modes, KRAKENC with our exact ones; each also with the reference
 wavenumbers of ``tests/reference``, for the SWellEx-96 case, the Pekeris waveguide and two random
-cases. A program that refines its mesh until a range is served runs twice: on its first mesh, and
-for the largest range of the case.
+cases. The peers refine their mesh until a range is served. They run three times: on their first
+mesh; for the largest range of the case; and so from a mesh of 100 points to a wavelength, as they
+have mode functions, and with these the loss, from the first mesh only.
 """
 
 from __future__ import annotations
@@ -47,10 +48,14 @@ PROGRAMS = {
     "KRAKEN": (("kraken.exe", "kraken"), "perturbative"),
     "KRAKENC": (("krakenc.exe", "krakenc"), "exact"),
 }
+SETTINGS = {  # whether for the largest range, points to a wavelength (0: as the peer chooses)
+    "first mesh": (False, 0),
+    "to range": (True, 0),
+    "fine mesh": (True, 100),
+}
 _PYKRAK_UNIT = {"W": "dbplam", "F": "dbpkmhz", "M": "dbpm", "N": "npm", "Q": "q"}
 _HEADER_BYTES = 100  # of a mode file: record length, title of 80, four counts
 _AGREE = 1e-6  # of the two files of a run: the binary one has single precision
-_SAME_MODE = 1e-3  # largest relative difference of two wavenumbers that are one mode's
 
 Complex = NDArray[np.complex128]
 
@@ -81,8 +86,9 @@ class Method:
 class Score:
     """What a method has made of all environments and frequencies together."""
 
-    failed: int = 0
+    failures: list[str] = field(default_factory=list)
     missed: int = 0
+    extra: int = 0
     modes: int = 0
     seconds: list[float] = field(default_factory=list)
     own_seconds: list[float] = field(default_factory=list)
@@ -98,7 +104,7 @@ class Difference:
 
     k: NDArray[np.float64]  # |k - k0| / |k0| of the pairs
     loss: NDArray[np.float64]  # |Im k - Im k0| / Im k0, where there is loss
-    missed: int  # modes of the second set that the first lacks
+    extra: int  # how many modes the first set has more, or fewer if negative
 
 
 def main() -> None:
@@ -112,8 +118,6 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="write to benchmarks/results")
     chosen = parser.parse_args()
     peers, found, absent = find_peers(chosen.timeout)
-    for line in (*found.values(), *absent.values()):
-        print(line, flush=True)
     methods = our_methods(chosen.batch, chosen.seed) + peers
     scores, rows = compare(methods, chosen.tones, chosen.repeat)
     answer = {
@@ -125,9 +129,8 @@ def main() -> None:
         "threads_of_batch": min(os.cpu_count() or 1, chosen.batch),
         "methods": {name: summary(score) for name, score in scores.items()},
     }
-    finish(
-        "forward_peers", report(scores, rows, answer), answer, seed=chosen.seed, keep=chosen.keep
-    )
+    tables = report(scores, rows, answer)
+    finish("forward_peers", tables, answer, seed=chosen.seed, keep=chosen.keep)
 
 
 def find_peers(timeout: float) -> tuple[list[Method], dict[str, str], dict[str, str]]:
@@ -140,22 +143,21 @@ def find_peers(timeout: float) -> tuple[list[Method], dict[str, str], dict[str, 
             continue
         found[name] = f"{name}: found, {Path(paths[0]).name} on the PATH"
         methods += [
-            Method(f"{name}, first mesh", attenuation, kraken(paths[0], False, timeout)),
-            Method(f"{name}, to range", attenuation, kraken(paths[0], True, timeout)),
+            Method(f"{name}, {setting}", attenuation, kraken(paths[0], *how, timeout))
+            for setting, how in SETTINGS.items()
         ]
     try:
         module = acoustic_pykrak()
     except PeerError as error:
         absent["pykrak"] = f"pykrak: {error}"
     else:
-        try:
-            release = version("pykrak")
-        except PackageNotFoundError:
-            release = "of unknown version"
-        found["pykrak"] = f"pykrak: found, {release}, the one of ocean acoustics"
+        found["pykrak"] = f"pykrak: found, {release_of_pykrak()}, the one of ocean acoustics"
+        if not hasattr(np, "trapz"):  # its 3.0 needs what NumPy 2.4 has dropped
+            np.trapz = np.trapezoid  # noqa: NPY201
+            found["pykrak"] += "; it fails with this NumPy, whose trapz was put back for it"
         methods += [
-            Method("pykrak, first mesh", "perturbative", pykrak(module, False)),
-            Method("pykrak, to range", "perturbative", pykrak(module, True)),
+            Method(f"pykrak, {setting}", "perturbative", pykrak(module, *how))
+            for setting, how in SETTINGS.items()
         ]
     return methods, found, absent
 
@@ -177,6 +179,13 @@ def acoustic_pykrak() -> Any:
     if not hasattr(module, "Env"):
         raise PeerError("not found: the package of that name here has no acoustic environment")
     return module
+
+
+def release_of_pykrak() -> str:
+    try:
+        return version("pykrak")
+    except PackageNotFoundError:  # on the path without having been installed
+        return "of unknown release"
 
 
 def our_methods(batch: int, seed: int) -> list[Method]:
@@ -219,13 +228,26 @@ def ours(case: Case, environment: Environment, tone: float, attenuation: str) ->
     return Answer(modes.wavenumber[0, 0, :count].numpy().astype(complex), seconds)
 
 
-def kraken(path: str, to_range: bool, timeout: float) -> Callable[[Case, float], Answer]:
+def meshes(case: Case, tone: float, per_wavelength: int) -> list[int]:
+    """Points in each layer, by its slowest speed."""
+    return [
+        round(per_wavelength * tone * (layer["z"][-1] - layer["z"][0]) / min(layer["c"])) + 1
+        for layer in case.env["layers"]
+    ]
+
+
+def kraken(
+    path: str, to_range: bool, per_wavelength: int, timeout: float
+) -> Callable[[Case, float], Answer]:
     """KRAKEN or KRAKENC, a process for each environment and frequency."""
 
     def solve(case: Case, tone: float) -> Answer:
         with tempfile.TemporaryDirectory() as folder:
             file = case.write(Path(folder))
             text = re.sub(r"^.*! FREQ$", f"{tone}  ! FREQ", file.read_text(), flags=re.M)
+            if per_wavelength:
+                points = iter(meshes(case, tone, per_wavelength))
+                text = re.sub(r"^0(?= .*! NMESH)", lambda _: f"{next(points)}", text, flags=re.M)
             range_km = max(case.range_km) if to_range else 0.0
             file.write_text(re.sub(r"^.*! RMAX$", f"{range_km}  ! RMAX", text, flags=re.M))
             start = time.perf_counter()
@@ -249,7 +271,7 @@ def kraken(path: str, to_range: bool, timeout: float) -> Callable[[Case, float],
             if not modes.is_file():
                 raise PeerError(f"wrote no mode file (exit code {done.returncode})")
             k = read_wavenumbers(modes.read_bytes(), table_)
-        clock = re.findall(r"^\s+\d+\s+(\d*\.\d+E[+-]\d+)s\s*$", table_, flags=re.M)
+        clock = re.findall(r"^\s+\d+\s+(\d*\.\d+(?:E[+-]\d+)?)\s*s\s*$", table_, flags=re.M)
         return Answer(k, seconds, sum(map(float, clock)) if clock else None)
 
     return solve
@@ -260,9 +282,9 @@ def read_wavenumbers(content: bytes, printed: str) -> Complex:
 
     The mode file has records of equal length: the length in words of four bytes, title and counts;
     then media, interfaces, frequencies and depths, a record each; the number of modes M;
-    half-spaces; M mode functions; and the wavenumbers in single precision, as many as whole numbers
-    of them fit in a record. The table has ten digits of the real part, two of the imaginary one and,
-    of many modes, not all rows: where it has a row, the real part is taken from there.
+    half-spaces; M mode functions; and the wavenumbers in single precision (6e-8), as many whole
+    ones to a record as fit. The table has ten digits of the real part, two of the imaginary one
+    and, of many modes, not all rows: where it has a row, the real part is taken from there.
 
     Raises:
         PeerError: a file that is not of this form, or that disagrees with the table.
@@ -286,8 +308,8 @@ def read_wavenumbers(content: bytes, printed: str) -> Complex:
             for i in range(records)
         ]
     ).astype(complex)
-    row = re.compile(r"^\s+(\d+)\s+(\d*\.\d+(?:E[+-]\d+)?)\s+-?\d*\.\d+E[+-]\d+\s+\d", re.M)
-    rows = [(int(i), float(real)) for i, real in row.findall(printed)]
+    row = re.compile(r"^\s+(\d+)\s+(\d*\.\d+(?:E[+-]\d+)?)\s+\S+\s+\d*\.\d+", re.M)
+    rows = [(int(i), float(real)) for i, real in row.findall(printed.partition("Phase Speed")[2])]
     if not rows:
         raise PeerError("the print file has no table of modes")
     if any(i > count or abs(k[i - 1].real - real) > _AGREE * real for i, real in rows):
@@ -297,7 +319,7 @@ def read_wavenumbers(content: bytes, printed: str) -> Complex:
     return k.conj()  # KRAKEN's time is exp(iωt)
 
 
-def pykrak(module: Any, to_range: bool) -> Callable[[Case, float], Answer]:
+def pykrak(module: Any, to_range: bool, per_wavelength: int) -> Callable[[Case, float], Answer]:
     """pykrak, in this process: its failures are caught, but nothing ends it if it hangs."""
 
     def solve(case: Case, tone: float) -> Answer:
@@ -325,8 +347,9 @@ def pykrak(module: Any, to_range: bool) -> Callable[[Case, float], Answer]:
                 np.zeros(len(layers) + 1),
             )
             range_m = 1000.0 * max(case.range_km) if to_range else 0.0
-            k = environment.get_modes(  # a list of meshes of its own: the default one is shared
-                tone, Ng_list=[], rmax=range_m, c_low=env["c_low"], c_high=env["c_high"]
+            points = meshes(case, tone, per_wavelength) if per_wavelength else []
+            k = environment.get_modes(  # a list of its own: the default one is shared by all calls
+                tone, Ng_list=points, rmax=range_m, c_low=env["c_low"], c_high=env["c_high"]
             )[0]
         except Exception as error:  # a failure of a peer is a row
             raise PeerError(f"{type(error).__name__}: {error}".splitlines()[0]) from None
@@ -352,8 +375,8 @@ def compare(
                 label = (case.name, f"{tone:g}", method.name)
                 result, score = results[method.name], scores[method.name]
                 if isinstance(result, PeerError):
-                    score.failed += 1
-                    rows.append((*label, "failed", "", "", "", "", str(result)))
+                    score.failures.append(str(result))
+                    rows.append((*label, "failed", "-", "-", "-", "-"))
                     continue
                 rows.append((*label, *tally(score, result, method, case, tone, results)))
     return scores, rows
@@ -392,7 +415,8 @@ def tally(
     error = difference(result.k, reference[method.attenuation])
     exact = difference(result.k, reference["exact"])
     score.modes += len(reference[method.attenuation])
-    score.missed += error.missed
+    score.missed += max(0, -error.extra)
+    score.extra += max(0, error.extra)
     score.seconds.append(result.seconds)
     score.error += error.k.tolist()
     score.loss_error += error.loss.tolist()
@@ -408,22 +432,19 @@ def tally(
         _largest(error.k),
         _largest(error.loss),
         _largest(exact.k),
-        "" if not error.missed else f"lacks {error.missed}",
     )
 
 
 def difference(k: Complex, reference: Complex) -> Difference:
-    """Pairs two sets of modes; a pair farther apart than _SAME_MODE is no pair."""
+    """Pairs two sets of modes; of sets of different size, the nearest ones."""
     if not len(k):
-        return Difference(np.empty(0), np.empty(0), len(reference))
+        return Difference(np.empty(0), np.empty(0), -len(reference))
     distance = np.abs(k[:, None] - reference) / np.abs(reference)
-    distance[~np.isfinite(distance)] = 1e3
+    distance[~np.isfinite(distance)] = 1.0  # a wavenumber that is not a number is all wrong
     i, j = linear_sum_assignment(distance)
-    same = distance[i, j] < _SAME_MODE
-    i, j = i[same], j[same]
     lossy = reference[j].imag > 0
-    loss = np.abs(k[i].imag / np.where(lossy, reference[j].imag, 1.0) - 1.0)[lossy]
-    return Difference(distance[i, j], loss, len(reference) - len(j))
+    loss = np.abs(k[i].imag[lossy] / reference[j].imag[lossy] - 1.0)
+    return Difference(distance[i, j], loss, len(k) - len(reference))
 
 
 def summary(score: Score) -> dict[str, float | int | None]:
@@ -433,9 +454,10 @@ def summary(score: Score) -> dict[str, float | int | None]:
         return float(f"{value(values):.3g}") if values else None
 
     return {
-        "failed": score.failed,
+        "failed": len(score.failures),
         "modes": score.modes,
         "missed": score.missed,
+        "extra": score.extra,
         "ms_mean": figure(lambda s: 1000 * statistics.mean(s), score.seconds),
         "ms_own_clock_mean": figure(lambda s: 1000 * statistics.mean(s), score.own_seconds),
         "k_error_largest": figure(max, score.error),
@@ -456,6 +478,7 @@ def report(scores: dict[str, Score], rows: list[tuple[str, ...]], answer: dict[s
         "ms_mean",
         "ms_own_clock_mean",
         "missed",
+        "extra",
         "failed",
         "k_error_largest",
         "loss_error_median",
@@ -463,7 +486,7 @@ def report(scores: dict[str, Score], rows: list[tuple[str, ...]], answer: dict[s
         "k_error_against_exact_largest",
         "k_from_ours_largest",
     )
-    head = ("method", "ms", "own ms", "missed", "failed", "k", "loss, median", "largest")
+    head = ("method", "ms", "own ms", "missed", "extra", "failed", "k", "loss, median", "loss")
     overall = table(
         (*head, "k, of exact", "from ours"),
         [
@@ -471,22 +494,29 @@ def report(scores: dict[str, Score], rows: list[tuple[str, ...]], answer: dict[s
             for name, value in numbers.items()
         ],
     )
-    single = table(("case", "Hz", "method", "modes", "ms", "k", "loss", "k, of exact", ""), rows)
+    single = table(("case", "Hz", "method", "modes", "ms", "k", "loss", "k, of exact"), rows)
+    failures = [
+        f"{name} failed, {score.failures.count(why)} times: {why}"
+        for name, score in scores.items()
+        for why in sorted(set(score.failures))
+    ]
     modes = max(score.modes for score in scores.values())
     return "\n".join(
         [
             *lines,
             "",
             f"All cases and tones ({len(rows) // len(scores)} runs a method, {modes} modes).",
-            "ms: milliseconds an environment and frequency, mean over the runs, of each the fastest",
-            "repetition; a program's with its process and files, 'own ms' by its own clock without;",
-            f"a batch is {answer['batch']} environments on {answer['threads_of_batch']} threads.",
-            "k, loss: relative errors of wavenumber and of its imaginary part, of the references of",
-            "the same treatment of attenuation; 'k, of exact': of the exact ones; 'from ours':",
-            "largest difference of k from our modes of the same treatment. A mode is missed that is",
-            f"nowhere within {_SAME_MODE:g}, relative; it is in none of the errors.",
+            "ms: milliseconds an environment and frequency, the fastest repetition of each run,",
+            "mean over the runs; a program's with its process and files, 'own ms' by its own clock",
+            f"without them; a batch is {answer['batch']} environments,"
+            f" {answer['threads_of_batch']} threads.",
+            "k, loss: relative errors of wavenumber and of its imaginary part, of the references",
+            "by the same treatment of attenuation, largest and median; 'k, of exact': of the exact",
+            "ones; 'from ours': largest difference of k from our modes by the same treatment.",
+            "missed, extra: modes fewer or more than the reference; they are in none of the errors.",
             "",
             overall,
+            *failures,
             "",
             "Each run, largest errors",
             "",
