@@ -55,6 +55,7 @@ SETTINGS = {  # whether for the largest range, points to a wavelength (0: as the
 }
 _PYKRAK_UNIT = {"W": "dbplam", "F": "dbpkmhz", "M": "dbpm", "N": "npm", "Q": "q"}
 _HEADER_BYTES = 100  # of a mode file: record length, title of 80, four counts
+_LOSS = 1e-8  # 1/m, not 0.01 dB in 100 km: the error of less does not matter
 _AGREE = 1e-6  # of the two files of a run: the binary one has single precision
 
 Complex = NDArray[np.complex128]
@@ -103,7 +104,7 @@ class Difference:
     """Of two sets of modes, paired by the least total distance of their wavenumbers."""
 
     k: NDArray[np.float64]  # |k - k0| / |k0| of the pairs
-    loss: NDArray[np.float64]  # |Im k - Im k0| / Im k0, where there is loss
+    loss: NDArray[np.float64]  # |Im k - Im k0| / Im k0, where this is above _LOSS
     extra: int  # how many modes the first set has more, or fewer if negative
 
 
@@ -442,7 +443,7 @@ def difference(k: Complex, reference: Complex) -> Difference:
     distance = np.abs(k[:, None] - reference) / np.abs(reference)
     distance[~np.isfinite(distance)] = 1.0  # a wavenumber that is not a number is all wrong
     i, j = linear_sum_assignment(distance)
-    lossy = reference[j].imag > 0
+    lossy = reference[j].imag > _LOSS
     loss = np.abs(k[i].imag[lossy] / reference[j].imag[lossy] - 1.0)
     return Difference(distance[i, j], loss, len(k) - len(reference))
 
@@ -513,7 +514,7 @@ def report(scores: dict[str, Score], rows: list[tuple[str, ...]], answer: dict[s
             "k, loss: relative errors of wavenumber and of its imaginary part, of the references",
             "by the same treatment of attenuation, largest and median; 'k, of exact': of the exact",
             "ones; 'from ours': largest difference of k from our modes by the same treatment.",
-            "missed, extra: modes fewer or more than the reference; they are in none of the errors.",
+            "missed, extra: modes fewer or more than the reference, in none of the errors.",
             "",
             overall,
             *failures,
