@@ -72,3 +72,17 @@ def test_the_first_posterior_is_that_of_the_dense_grid(folder: Path) -> None:
         assert abs(error) < 4 * 1.25 / math.sqrt(draws), name
     assert names["on_grid"].max() > names["elsewhere"].max()
     assert (folder / "out" / "first_posterior.html").stat().st_size > 10_000
+
+
+def test_the_forward_notebook_agrees_with_its_closed_forms_and_differences(folder: Path) -> None:
+    names = run(ROOT / "notebooks" / "forward.ipynb")
+    assert names["k_exact"].size == names["k_closed"].size == 7
+    assert names["wavenumber_error"] < 1e-12
+    assert names["k_leaky"].size == 8
+    assert names["leaky_error"] < 1e-12
+    assert abs(names["c_scholte"] / names["c_scholte_closed"] - 1) < 1e-9
+    assert names["gradient_error"] < 1e-5
+    assert (names["error_leaky"] < names["error_trapped"]).all()
+    error = names["error_of_loss"]
+    for seabed in ("half-space", "mud"):
+        assert (error[seabed, "exact"] < error[seabed, "perturbative"]).all()
