@@ -132,7 +132,7 @@ def _roots(strips: _Strips, on: Lanes, start: np.ndarray) -> tuple[Lanes, np.nda
     spacing = strips.spacing[on.item]
     apart = np.minimum(neighbour_distance(on, start.real), spacing)
     apart = np.maximum(apart, 1e-4 * spacing)
-    x, good = newton(strips.sheet, on, start, np.ones(start.size), apart, _LEFT)
+    x, good = newton(strips.sheet, on, start, apart, _LEFT)
     good &= _member(strips.sheet, on.item, x)
     on, x, start = on[good], x[good], start[good]
     # Twins in ducts of their own started together; others that end together are one.
@@ -260,7 +260,7 @@ def _at_best_nodes(strips: _Strips, on: Lanes, x: np.ndarray) -> tuple[Lanes, np
     lanes, x = lanes[order], x[order]
     moved = np.flatnonzero(lanes.node == np.diff(sheet.first)[lanes.item])
     spacing = strips.spacing[lanes.item[moved]]
-    x[moved], _ = newton(sheet, lanes[moved], x[moved], one[moved], spacing, _LEFT)
+    x[moved], _ = newton(sheet, lanes[moved], x[moved], spacing, _LEFT)
     return lanes, x
 
 

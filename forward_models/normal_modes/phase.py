@@ -3,7 +3,13 @@
 With the Prüfer phase θ = atan2(φ, ψ), solutions shot from the surface and from the bottom meet at
 the depth of the largest k². Their phase difference Θ(x) falls monotonically with x = k² and the
 trapped mode with n interior zeros is the root of Θ(x) = nπ, so Θ(x) also counts the modes above x.
-A step is shorter than half a vertical cycle: it holds at most one zero, seen as one change of sign.
+Each half of a step is shorter than half a vertical cycle: it holds at most one zero, seen as one
+change of sign. In the middle, with the double argument formulas of ξ and η₀ at constant k²,
+
+    φ ∝ ξ(Z/4) φ₀ + hρ η₀(Z/4) ψ₀ / 2 = [(1 + ξ) φ₀ + hρ η₀ ψ₀] / 2ξ(Z/4),
+
+where ξ(Z/4) = cos(√-Z / 2) changes its sign at Z = -π². That this is rough does no harm: a zero
+near the middle counts once on either side.
 """
 
 from __future__ import annotations
@@ -34,6 +40,7 @@ from forward_models.normal_modes.steps import (
 )
 
 _FAST = {"contract", "nsz", "arcp", "reassoc"}
+_TURN = -(math.pi**2)  # Z where half a step is a quarter of a vertical cycle
 # Lanes that share a span and fill two vectors, so that one hides the other's latency.
 _LANES = 2 * VECTOR
 
@@ -165,12 +172,15 @@ def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any, zeros: Any) ->
                 - 0.5 * w * (eta2 + 7.0 * eta3)
             ) * inv_hrho
             f, g, df, dg = phi[m], psi[m], dphi[m], dpsi[m]
+            middle = (1.0 + xi) * f + hrho * eta0 * g
+            middle = middle if z > _TURN else -middle
             new = (even + odd) * f + p12 * g
             dphi[m] = (even + odd) * df + p12 * dg + h2 * ((d_even + d_odd) * f + d12 * g)
             dpsi[m] = p21 * df + (even - odd) * dg + h2 * (d21 * f + (d_even - d_odd) * g)
             psi[m] = p21 * f + (even - odd) * g
             phi[m] = new
-            zeros[m] += 1.0 if (new < 0.0) != (f < 0.0) else 0.0
+            zeros[m] += 1.0 if (middle < 0.0) != (f < 0.0) else 0.0
+            zeros[m] += 1.0 if (middle < 0.0) != (new < 0.0) else 0.0
         if i % CHECK_EVERY == CHECK_EVERY - 1:
             largest = 0.0
             for m in range(x.size):

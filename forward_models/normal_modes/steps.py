@@ -1,7 +1,7 @@
 """From a profile to the steps of the propagator: where they end, and the moments of k² over each.
 
 A step is a row of a float64 table whose columns are named below. Steps follow the vertical phase,
-not the wavelength: about two to a vertical cycle of the steepest mode. A segment is cut into
+not the wavelength: three to two vertical cycles of the steepest mode. A segment is cut into
 several, finer where the phase runs faster; segments that are thin against the phase and nearly in
 line share one, so that the knots of a dense cast cost nothing.
 """
@@ -27,10 +27,10 @@ ELASTIC = 4
 DECAYING, LEAKING = 5, 6
 DECAYING_DECAYING, DECAYING_LEAKING, LEAKING_LEAKING = 7, 8, 9
 
-# Vertical phase of a step, rad. Below π a step holds at most one zero of a mode; where modes decay
-# the power series of the propagator, of positive terms there, reaches further.
-PHASE_LIMIT = 2.7
-DECAY_LIMIT = 3.8
+# Vertical phase of a step, rad: below 2π each half of it holds at most one zero of a mode. Where
+# modes decay the power series of the propagator, of positive terms there, reaches further.
+PHASE_LIMIT = 4.3
+DECAY_LIMIT = 4.8
 # Limits on the moments |v₁| and |v₁v₂| of a step: the neglected terms are 2e-5 v₁³ and 6e-3 v₁v₂ of
 # the state, so that either adds about 1e-7.
 GRADIENT_LIMIT = 0.2

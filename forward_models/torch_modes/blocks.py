@@ -18,12 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from forward_models.torch_modes.propagator import Transfer
-
 # Sizes of the blocks that are fused: each is a kernel of its own to compile.
 FUSED_SIZES = (4, 1)
 
-Matrices = Callable[[list[Tensor]], tuple[Transfer, ...]]
+# What a step does, from its columns: one or more matrices.
+Matrices = Callable[[list[Tensor]], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Passage:
     size: int
     together: bool
 
-    def each(self, columns: Sequence[int], matrices: Matrices) -> Iterator[tuple[Transfer, ...]]:
+    def each(self, columns: Sequence[int], matrices: Matrices) -> Iterator[tuple[Any, ...]]:
         """The matrices of each step in turn; shots that have arrived wait on the last row."""
         waiting = self.steps.shape[1] - 1
 
@@ -54,10 +53,10 @@ class Passage:
             return
         numbers = torch.arange(self.size, device=self.row.device)[:, None]
         apart = [
-            zip(*(row.unbind(0) for row in matrix), strict=True) for matrix in matrices(at(numbers))
+            [type(matrix)(*rows) for rows in zip(*(r.unbind(0) for r in matrix), strict=True)]
+            for matrix in matrices(at(numbers))
         ]
-        for step in zip(*apart, strict=True):
-            yield tuple(Transfer(*rows) for rows in step)
+        yield from zip(*apart, strict=True)
 
 
 # A carry takes the passage, what belongs to each shot, and the rows of the state, and returns the

@@ -1,6 +1,7 @@
-"""Exact complex modes; the algorithm of ``normal_modes.complex_modes`` for all but the hardest.
+"""Exact complex modes: all but the hardest.
 
-Newton's method and the march in equal steps run on the device. Items in which a root is still
+Newton's method and marches along the path of the loss in equal steps run on the device, where many
+lanes at once cost no more than one. Items in which a root is still
 doubtful after that, or found twice, are few: they go to the compiled path on the host as a whole.
 """
 
@@ -15,10 +16,7 @@ from forward_models.normal_modes import items as host
 from forward_models.normal_modes.batch import in_parallel
 from forward_models.normal_modes.complex_modes import (
     _CLOSEST,
-    _CORRECTION_LIMIT,
-    _DOUBT,
     _FAR,
-    _MARCHES,
     _NEWTON_LIMIT,
     _SHIFT_LIMIT,
     _least_decay,
@@ -31,6 +29,11 @@ from forward_models.torch_modes.wronskian import wronskian
 # A last Newton move in shares of the distance to the neighbouring root: the error left is about its
 # square. On the way a root need only be told from its neighbours.
 _EXACT, _ON_THE_WAY = 3e-6, 1e-2
+# Corrections of a prediction beyond which it may have gone to the neighbour, in the same shares: of
+# one at full loss, and of one on a march in so many steps.
+_CORRECTION_LIMIT = 0.1
+_DOUBT = 0.3
+_MARCHES = (2, 5, 14)
 
 
 def complex_modes(

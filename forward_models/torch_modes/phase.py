@@ -11,10 +11,12 @@ from torch import Tensor
 from forward_models.normal_modes.steps import H2, HRHO, INV_HRHO, Q0R, V1R, V2R
 from forward_models.torch_modes.blocks import Passage, run
 from forward_models.torch_modes.propagator import (
+    Middle,
     Transfer,
     advance,
     advance_derivative,
     eta_functions,
+    middle,
     scaled,
     transfer,
     transfer_by_z,
@@ -58,7 +60,7 @@ def carry(
     (x,), (f, g, df, dg, zeros) = shot, state
     dtype = f.dtype
 
-    def matrices(columns: list[Tensor]) -> tuple[Transfer, ...]:
+    def matrices(columns: list[Tensor]) -> tuple[Transfer, Transfer, Middle]:
         h2, hrho, inv_hrho, q0, v1, v2 = columns
         # The difference of numbers that are nearly alike, before anything is rounded.
         z = (h2 * (x - q0)).to(dtype)
@@ -66,13 +68,15 @@ def carry(
         h2, v2 = h2.to(dtype), v2.to(dtype)
         eta = eta_functions(z)
         by_z = transfer_by_z(z, v1, v2, hrho, inv_hrho, eta)
-        return transfer(z, v1, v2, hrho, inv_hrho, eta), scaled(by_z, h2)
+        matrix = transfer(z, v1, v2, hrho, inv_hrho, eta)
+        return matrix, scaled(by_z, h2), middle(z, hrho, eta)
 
     negative = f < 0
-    for p, d in passage.each(_COLUMNS, matrices):
+    for p, d, half in passage.each(_COLUMNS, matrices):
         df, dg = advance_derivative(p, d, f, g, df, dg)
+        between = half.of_phi * f + half.of_psi * g < 0
         f, g = advance(p, f, g)
-        zeros = zeros + (negative ^ (f < 0))
+        zeros = zeros + (negative ^ between) + (between ^ (f < 0))
         negative = f < 0
     new, _ = rescaled([f, g, df, dg], f.abs() + g.abs())
     return [*new, zeros], None

@@ -6,6 +6,7 @@ and ``Pair``s of reals, which compilers fuse; single steps and blocks of steps.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from forward_models.normal_modes import propagator as series
 
-_ETA_3 = [getattr(series, f"_A{n}") for n in range(11)]
-_ETA_4 = [getattr(series, f"_B{n}") for n in range(11)]
+_ETA_3 = [getattr(series, f"_A{n}") for n in range(14)]
+_ETA_4 = [getattr(series, f"_B{n}") for n in range(14)]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Transfer(NamedTuple):
 
 
 def eta_functions(z: Any) -> Etas:
-    """(ξ, η₀ … η₄) at real Z, -9 ≤ Z ≤ 16, from two power series and a stable recursion."""
+    """(ξ, η₀ … η₄) at real Z, -18.5 ≤ Z ≤ 23, from two power series and a stable recursion."""
     return _recursion(z, _horner(_ETA_3, z), _horner(_ETA_4, z))
 
 
@@ -67,6 +68,19 @@ def complex_eta_functions(z: Any) -> Etas:
     """The same at complex Z; the series are divided by z² - 2 Re(z) z + |z|², in reals."""
     r, s = 2.0 * z.real, -(z.real * z.real + z.imag * z.imag)
     return _recursion(z, _divided(_ETA_3, r, s, z), _divided(_ETA_4, r, s, z))
+
+
+class Middle(NamedTuple):
+    """The sign of φ in the middle of a step: that of of_phi φ + of_psi ψ."""
+
+    of_phi: Tensor
+    of_psi: Tensor
+
+
+def middle(z: Tensor, hrho: Tensor, eta: Etas) -> Middle:
+    """φ at half a step of constant k², see ``normal_modes.phase``."""
+    sign = torch.where(z > -(math.pi**2), 1.0, -1.0).to(z.dtype)
+    return Middle(sign * (1.0 + eta.xi), sign * hrho * eta.eta0)
 
 
 def transfer(z: Any, v1: Any, v2: Any, hrho: Any, inv_hrho: Any, eta: Etas) -> Transfer:

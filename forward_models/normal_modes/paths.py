@@ -1,0 +1,332 @@
+"""Roots of the Wronskian followed from the lossless guide to full attenuation, eight at a time.
+
+Eight lanes of any items fill the vectors of the processor: each takes the steps of its own guide,
+and where one has come to its end the next in the queue takes its place, so that none waits for
+another. What a lane does is Newton's method at a share of the loss, along a path of as many shares
+as its root needs: few, mostly one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from forward_models.normal_modes.propagator import complex_eta_functions
+from forward_models.normal_modes.steps import (
+    H2,
+    HALF_SPACE,
+    HRHO,
+    INV_HRHO,
+    LARGE,
+    Q0I,
+    Q0R,
+    RIGID,
+    THICKNESS,
+    V1I,
+    V1R,
+    V2I,
+    V2R,
+    VACUUM,
+    VECTOR,
+    reach,
+)
+from forward_models.normal_modes.wronskian import ALONG_X, half_space_decay, half_space_state
+
+_FAST = {"contract", "nsz", "arcp", "reassoc"}
+
+# Rows of the state of a shot, one column a lane, and columns of a step as a lane meets it: with
+# its sign of direction and its share of the loss.
+XR, XI, PHR, PHI, PSR, PSI, DPHR, DPHI, DPSR, DPSI = range(10)
+_H2, _Z_RE, _Z_IM, _V1R, _V1I, _V2R, _V2I, _HRHO, _INV_HRHO = range(9)
+_TILE = 8  # steps between two looks at the size of the states
+
+# On the way roots need only be told apart; errors in shares of the distance to the next root.
+_ON_THE_WAY = 3e-3
+_NEWTON_LIMIT = 12
+_SHORTEST = 1e-5  # of the path: a root that a branch cut stops goes the rest of it at once
+_SHORTER, _LONGER = 0.4, 1.8
+_SMOOTH = 0.2  # share of the limit below which the next part may be longer
+_REMEMBERED = 3  # points of a path that tell how it goes on
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def follow(
+    start: Any,
+    drift: Any,
+    spacing: Any,
+    part: Any,
+    longest: float,
+    limit: float,
+    tolerance: float,
+    item: Any,
+    node: Any,
+    steps: Any,
+    first: Any,
+    top: int,
+    kind: Any,
+    q_bottom: Any,
+    rho_bottom: Any,
+    q_shear: Any,
+) -> Any:
+    """(x, good): roots at full loss of the paths that leave ``start`` with the slope ``drift``.
+
+    A part of a path, ``part`` to begin with and ``longest`` at most, is predicted by a polynomial
+    and corrected by Newton's method. A correction beyond ``limit`` of ``spacing``, the distance to
+    the next root, may have gone to that one: the part is taken in shorter ones. ``tolerance`` is
+    the error that is left, in shares of ``spacing``; not good is a root that never met it.
+    """
+    n, queued = start.size, 0
+    x, good = start.copy(), np.zeros(n, np.bool_)
+    lane, busy = np.full(VECTOR, -1), np.zeros(VECTOR, np.bool_)
+    done, ahead, before = np.zeros(VECTOR), np.zeros(VECTOR), np.zeros(VECTOR)
+    turns, forced, known = np.zeros(VECTOR, np.int64), np.zeros(VECTOR, np.bool_), lane * 0
+    shares, rests = np.zeros((VECTOR, _REMEMBERED)), np.zeros((VECTOR, _REMEMBERED), np.complex128)
+    guess, at, loss = np.zeros(VECTOR, np.complex128), np.zeros(VECTOR, np.complex128), done * 0
+    above, below = np.zeros((10, VECTOR)), np.zeros((10, VECTOR))
+    last, count = np.zeros((2, VECTOR), np.int64), np.zeros((2, VECTOR), np.int64)
+    tile = np.empty((_TILE, 9, VECTOR))
+    while True:
+        for m in range(VECTOR):
+            if not busy[m] and queued < n:
+                lane[m], busy[m], known[m], done[m], turns[m] = queued, True, 0, 0.0, 0
+                ahead[m], forced[m] = min(part[queued], longest), math.isinf(limit)
+                queued += 1
+            if busy[m] and turns[m] == 0:
+                if ahead[m] < _SHORTEST:
+                    forced[m], ahead[m] = True, 1.0
+                if done[m] + 1.2 * ahead[m] > 1.0:
+                    ahead[m] = 1.0 - done[m]
+                i = lane[m]
+                loss[m] = done[m] + ahead[m]
+                guess[m] = _predicted(start[i], drift[i], shares[m], rests[m], known[m], loss[m])
+                at[m], before[m] = guess[m], np.nan
+        if not busy.any():
+            return x, good
+        for m in range(VECTOR):
+            if lane[m] < 0:  # fewer lanes than slots
+                lane[m], at[m], loss[m] = lane[0], at[0], loss[0]
+            i = lane[m]
+            if turns[m] == 0:
+                _reach(at[m].real, m, item[i], node[i], steps, first, last, count)
+            _start(
+                at[m],
+                loss[m],
+                m,
+                steps[first[item[i]] : first[item[i] + 1]],
+                last[:, m] - first[item[i]],
+                count[:, m],
+                top,
+                kind[item[i]],
+                q_bottom[item[i]],
+                rho_bottom[item[i]],
+                q_shear[item[i]],
+                above,
+                below,
+            )
+        _carry(steps, last[0], count[0], 1, loss, above, tile)
+        _carry(steps, last[1], count[1], -1, loss, below, tile)
+        for m in range(VECTOR):
+            if not busy[m]:
+                continue
+            i = lane[m]
+            f, g, df, dg = _unpack(above, m)
+            u, v, du, dv = _unpack(below, m)
+            move = (f * v - u * g) / (df * v + f * dv - du * g - u * dg)
+            at[m] -= move
+            turns[m] += 1
+            size = abs(move) / spacing[i]
+            error = size * size
+            if turns[m] > 1:
+                error = min(size, error * max(1.0, size / (before[m] * before[m])))
+            before[m] = size
+            final = loss[m] >= 1.0
+            met = error < (tolerance if final else _ON_THE_WAY)
+            lost = not math.isfinite(size) or (turns[m] == _NEWTON_LIMIT and not met)
+            lost = lost or (not forced[m] and abs(at[m] - guess[m]) > limit * spacing[i])
+            if lost and not forced[m]:
+                ahead[m], turns[m] = _SHORTER * ahead[m], 0
+            elif final and (met or lost):
+                x[i], good[i], busy[m] = at[m], met, False
+            elif met or lost:
+                _remember(loss[m], at[m], start[i], drift[i], shares[m], rests[m], known[m])
+                known[m] = min(known[m] + 1, _REMEMBERED)
+                done[m], turns[m] = loss[m], 0
+                if abs(at[m] - guess[m]) < _SMOOTH * limit * spacing[i]:
+                    ahead[m] *= _LONGER
+                ahead[m] = min(ahead[m], longest)
+
+
+@njit(cache=True, nogil=True)
+def _predicted(
+    start: complex, drift: complex, shares: Any, rests: Any, known: int, share: float
+) -> complex:
+    """x at a share of the loss: start + drift s + s² r(s), r a polynomial through ``rests``."""
+    rest = 0j
+    for i in range(known):
+        weight = 1.0
+        for j in range(known):
+            if j != i:
+                weight *= (share - shares[j]) / (shares[i] - shares[j])
+        rest += weight * rests[i]
+    return start + share * (drift + share * rest)
+
+
+@njit(cache=True, nogil=True)
+def _remember(
+    share: float, x: complex, start: complex, drift: complex, shares: Any, rests: Any, known: int
+) -> None:
+    """Notes a point of a path, in place of the oldest if there are many."""
+    if known == _REMEMBERED:
+        shares[:-1], rests[:-1] = shares[1:].copy(), rests[1:].copy()
+        known -= 1
+    shares[known], rests[known] = share, ((x - start) / share - drift) / share
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _reach(
+    x: float, m: int, item: int, node: int, steps: Any, first: Any, last: Any, count: Any
+) -> None:
+    """Last step, and how many, of the two shots of lane ``m``."""
+    upper, lower = reach(steps[first[item] : first[item + 1]], x, node)
+    last[0, m], count[0, m] = first[item] + node - 1, node - upper
+    last[1, m], count[1, m] = first[item] + node, lower - node
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _start(
+    x: complex,
+    loss: float,
+    m: int,
+    stack: Any,
+    last: Any,
+    count: Any,
+    top: int,
+    kind: int,
+    q_bottom: complex,
+    rho_bottom: float,
+    q_shear: complex,
+    above: Any,
+    below: Any,
+) -> None:
+    """States of lane ``m`` where its two shots start."""
+    upper, lower = last[0] + 1 - count[0], last[1] + count[1]
+    above[:, m], below[:, m] = 0.0, 0.0
+    above[XR, m], above[XI, m], below[XR, m], below[XI, m] = x.real, x.imag, x.real, x.imag
+    if upper > 0:
+        _pack(above, m, *_decaying(x, loss, stack[upper], -1.0))
+    else:
+        above[PHR if top == RIGID else PSR, m] = 1.0
+    if lower < stack.shape[0]:
+        _pack(below, m, *_decaying(x, loss, stack[lower - 1], 1.0))
+    elif kind == RIGID:
+        below[PHR, m] = 1.0
+    elif kind == VACUUM:
+        below[PSR, m] = -1.0
+    else:
+        state = half_space_state(x, loss, q_bottom, q_shear, rho_bottom, kind, ALONG_X)
+        _pack(below, m, *state)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _decaying(x: complex, loss: float, step: Any, sign: float) -> Any:
+    """The state of a wave that decays downwards (sign 1) or upwards (-1) in the medium of a step.
+
+    No more than a start: what the medium does beyond has decayed by exp(-2 TAIL) where it matters.
+    """
+    rho = step[HRHO] / step[THICKNESS]
+    gamma, change = half_space_decay(x, loss, complex(step[Q0R], step[Q0I]), HALF_SPACE, ALONG_X)
+    return 1.0 + 0j, -sign * gamma / rho, 0j, -sign * change / rho
+
+
+@njit(cache=True, nogil=True)
+def _pack(state: Any, m: int, f: complex, g: complex, df: complex, dg: complex) -> None:
+    state[PHR, m], state[PHI, m], state[PSR, m], state[PSI, m] = f.real, f.imag, g.real, g.imag
+    state[DPHR, m], state[DPHI, m] = df.real, df.imag
+    state[DPSR, m], state[DPSI, m] = dg.real, dg.imag
+
+
+@njit(cache=True, nogil=True)
+def _unpack(state: Any, m: int) -> Any:
+    """(φ, ψ, ∂φ/∂x, ∂ψ/∂x) of one lane."""
+    return (
+        complex(state[PHR, m], state[PHI, m]),
+        complex(state[PSR, m], state[PSI, m]),
+        complex(state[DPHR, m], state[DPHI, m]),
+        complex(state[DPSR, m], state[DPSI, m]),
+    )
+
+
+@njit(cache=True, nogil=True)
+def _carry(steps: Any, last: Any, count: Any, sign: int, loss: Any, state: Any, tile: Any) -> None:
+    """Carries each lane's state over its ``count`` steps, all to arrive together at ``last``."""
+    longest = count.max()
+    for p in range(0, longest, _TILE):
+        size = min(_TILE, longest - p)
+        for i in range(size):
+            left = longest - 1 - p - i
+            for m in range(VECTOR):
+                if left < count[m]:
+                    _lay_out(steps[last[m] - sign * left], sign, loss[m], tile[i], m)
+                else:
+                    tile[i, :, m] = 0.0
+        _shoot(tile[:size], state)
+        for m in range(VECTOR):
+            largest = abs(state[PHR, m]) + abs(state[PHI, m])
+            largest += abs(state[PSR, m]) + abs(state[PSI, m])
+            if largest > LARGE:
+                for row in range(PHR, DPSI + 1):
+                    state[row, m] /= largest
+
+
+@njit(cache=True, nogil=True)
+def _lay_out(step: Any, sign: float, loss: float, row: Any, m: int) -> None:
+    h2 = step[H2]
+    row[_H2, m], row[_Z_RE, m], row[_Z_IM, m] = h2, h2 * step[Q0R], loss * h2 * step[Q0I]
+    row[_V1R, m], row[_V1I, m] = 0.5 * sign * step[V1R], 0.5 * sign * loss * step[V1I]
+    row[_V2R, m], row[_V2I, m] = 0.5 * step[V2R], 0.5 * loss * step[V2I]
+    row[_HRHO, m], row[_INV_HRHO, m] = sign * step[HRHO], sign * step[INV_HRHO]
+
+
+@njit("void(f8[:, :, ::1], f8[:, ::1])", cache=True, nogil=True, fastmath=_FAST)
+def _shoot(tile: Any, state: Any) -> None:
+    """Carries the states over the steps of a tile; the matrix is ``propagator``'s.
+
+    Products with Z are taken from the recursion, Zη_m = η_{m-2} - (2m-1) η_{m-1}, and those with
+    v₁²/24 and v₂/2 are shared.
+    """
+    for i in range(tile.shape[0]):
+        for m in range(state.shape[1]):
+            h2, hrho, inv_hrho = tile[i, _H2, m], tile[i, _HRHO, m], tile[i, _INV_HRHO, m]
+            z = complex(
+                h2 * state[XR, m] - tile[i, _Z_RE, m], h2 * state[XI, m] - tile[i, _Z_IM, m]
+            )
+            v, u = (
+                complex(tile[i, _V1R, m], tile[i, _V1I, m]),
+                complex(tile[i, _V2R, m], tile[i, _V2I, m]),
+            )
+            xi, eta0, eta1, eta2, eta3, eta4 = complex_eta_functions(z)
+            w = v * v * (1.0 / 6.0)
+            w2, w3 = w * eta2, w * eta3
+            u1, u2 = u * eta1, u * eta2
+            odd, even = v * eta1, xi - w2
+            d_odd, d_even = 0.5 * v * eta2, 0.5 * (eta0 - w3)
+            p12 = (eta0 - u2 - w3) * hrho
+            d12 = (0.5 * hrho) * (eta1 - u * eta3 - w * eta4)
+            p21 = (z * eta0 + u * eta0 - 3.0 * u1 - w * eta1 - 7.0 * w2) * inv_hrho
+            d21 = (0.5 * inv_hrho) * (xi + eta0 + u1 - 3.0 * u2 - w2 - 7.0 * w3)
+            f = complex(state[PHR, m], state[PHI, m])
+            g = complex(state[PSR, m], state[PSI, m])
+            df = complex(state[DPHR, m], state[DPHI, m])
+            dg = complex(state[DPSR, m], state[DPSI, m])
+            plus, minus = even + odd, even - odd
+            new_df = plus * df + p12 * dg + h2 * ((d_even + d_odd) * f + d12 * g)
+            new_dg = p21 * df + minus * dg + h2 * (d21 * f + (d_even - d_odd) * g)
+            new_f = plus * f + p12 * g
+            new_g = p21 * f + minus * g
+            state[PHR, m], state[PHI, m] = new_f.real, new_f.imag
+            state[PSR, m], state[PSI, m] = new_g.real, new_g.imag
+            state[DPHR, m], state[DPHI, m] = new_df.real, new_df.imag
+            state[DPSR, m], state[DPSI, m] = new_dg.real, new_dg.imag
