@@ -39,7 +39,8 @@ _FAST = {"contract", "nsz", "arcp", "reassoc"}
 
 # Rows of the state of a shot, one column a lane, and columns of a step as a lane meets it: with
 # its sign of direction and its share of the loss.
-XR, XI, PHR, PHI, PSR, PSI, DPHR, DPHI, DPSR, DPSI = range(10)
+XR, XI, PHR, PHI, PSR, PSI, DPHR, DPHI, DPSR, DPSI, LOG_SCALE = range(11)
+N_ROWS = 11
 _H2, _Z_RE, _Z_IM, _V1R, _V1I, _V2R, _V2I, _HRHO, _INV_HRHO = range(9)
 _TILE = 8  # steps between two looks at the size of the states
 
@@ -85,7 +86,9 @@ def follow(
     turns, forced, known = np.zeros(VECTOR, np.int64), np.zeros(VECTOR, np.bool_), lane * 0
     shares, rests = np.zeros((VECTOR, _REMEMBERED)), np.zeros((VECTOR, _REMEMBERED), np.complex128)
     guess, at, loss = np.zeros(VECTOR, np.complex128), np.zeros(VECTOR, np.complex128), done * 0
-    above, below = np.zeros((10, VECTOR)), np.zeros((10, VECTOR))
+    last_value, last_slope, last_at = guess.copy(), guess.copy(), guess.copy()
+    last_unit = np.zeros(VECTOR)
+    above, below = np.zeros((N_ROWS, VECTOR)), np.zeros((N_ROWS, VECTOR))
     last, count = np.zeros((2, VECTOR), np.int64), np.zeros((2, VECTOR), np.int64)
     tile = np.empty((_TILE, 9, VECTOR))
     while True:
@@ -134,13 +137,23 @@ def follow(
             i = lane[m]
             f, g, df, dg = _unpack(above, m)
             u, v, du, dv = _unpack(below, m)
-            move = (f * v - u * g) / (df * v + f * dv - du * g - u * dg)
-            at[m] -= move
-            turns[m] += 1
+            value, slope = f * v - u * g, df * v + f * dv - du * g - u * dg
+            unit = above[LOG_SCALE, m] + below[LOG_SCALE, m]
+            move = -value / slope
             size = abs(move) / spacing[i]
             error = size * size
+            turns[m] += 1
             if turns[m] > 1:
-                error = min(size, error * max(1.0, size / (before[m] * before[m])))
+                error = min(size, error * max(1.0, size / before[m] ** 2))
+                if unit == last_unit[m]:
+                    better = _by_two(at[m] - last_at[m], last_value[m], last_slope[m], value, slope)
+                    # Its error: that of Newton's move, times the square of the last error or so.
+                    error = min(
+                        error, abs(better - move) / spacing[i] * min(1.0, 4.0 * before[m] ** 2)
+                    )
+                    move = better
+            last_at[m], last_value[m], last_slope[m], last_unit[m] = at[m], value, slope, unit
+            at[m] += move
             before[m] = size
             final = loss[m] >= 1.0
             met = error < (tolerance if final else _ON_THE_WAY)
@@ -157,6 +170,22 @@ def follow(
                 if abs(at[m] - guess[m]) < _SMOOTH * limit * spacing[i]:
                     ahead[m] *= _LONGER
                 ahead[m] = min(ahead[m], longest)
+
+
+@njit(cache=True, nogil=True)
+def _by_two(
+    apart: complex, value: complex, slope: complex, here: complex, slope_here: complex
+) -> complex:
+    """The move from the second of two points, ``apart`` from the first, to the root of W.
+
+    x as a function of W is taken for the cubic through both points with their slopes (inverse
+    Hermite interpolation): the error is about the squares of those of both points multiplied.
+    """
+    ratio = here / value
+    t = 1.0 / (1.0 - ratio)
+    rest = -ratio * t  # 1 - t
+    move = -here / slope_here * t * t - (1.0 + 2.0 * t) * rest * rest * apart
+    return move - rest * rest * value / slope
 
 
 @njit(cache=True, nogil=True)
@@ -277,7 +306,8 @@ def _carry(steps: Any, last: Any, count: Any, sign: int, loss: Any, state: Any, 
             largest = abs(state[PHR, m]) + abs(state[PHI, m])
             largest += abs(state[PSR, m]) + abs(state[PSI, m])
             if largest > LARGE:
-                for row in range(PHR, DPSI + 1):
+                state[LOG_SCALE, m] += math.log(largest)
+                for row in range(PHR, LOG_SCALE):
                     state[row, m] /= largest
 
 
