@@ -71,9 +71,9 @@ def pressure(
     Args:
         environment: B environments.
         frequency: (F,) Hz.
-        source_depth: (S,) m, in the water.
-        receiver_depth: (R,) m, in any medium.
-        range_m: (K,) m, above zero.
+        source_depth: (S,) m, or (B, S) where each environment has its own; in the water.
+        receiver_depth: (R,) or (B, R) m, in any medium.
+        range_m: (K,) or (B, K) m, above zero.
         c_high, attenuation, leaky, device, precision: as for :func:`forward_models.solve_modes`.
         coherence: ``"coherent"`` or ``"incoherent"``.
         mode_limit: largest number of modes in the sum, the first by wavenumber (Mlimit of the
@@ -86,51 +86,58 @@ def pressure(
     """
     require_coherence(coherence)
     batch = len(environment)
-    source, receiver, ranges = (
-        torch.atleast_1d(as_tensor(v)) for v in (source_depth, receiver_depth, range_m)
-    )
-    depth = torch.cat([source, receiver])
+    given = [torch.atleast_1d(as_tensor(v)) for v in (source_depth, receiver_depth, range_m)]
+    source, receiver, ranges = (values.expand(batch, values.shape[-1]) for values in given)
+    depth = torch.cat([source, receiver], dim=1)
+    n_sources, n_receivers, n_ranges = (values.shape[1] for values in (source, receiver, ranges))
     if device is not None:
         _require_plain(coherence, mode_limit, on_error)
         problem = make_problem(environment, frequency, c_high, leaky=leaky)
-        s, r = np.meshgrid(
-            np.arange(source.numel()), source.numel() + np.arange(receiver.numel()), indexing="ij"
-        )
+        s, r = np.meshgrid(np.arange(n_sources), n_sources + np.arange(n_receivers), indexing="ij")
         result = _pairs_on(
             device,
             environment,
             problem,
-            depth.expand(len(problem), -1),
+            depth,
             s.ravel(),
             r.ravel(),
-            ranges.expand(len(problem), 1, -1),
+            ranges[:, None],
             attenuation,
             precision,
         )
         return result.reshape(*result.shape[:2], *s.shape, -1)
     require_double(precision)
     if coherence == "incoherent":
-        problems = _misplaced(environment, source[None], receiver[None], ranges[None])
+        problems = _misplaced(environment, source, receiver, ranges)
         good = usable(problems | environment.problems(), batch, on_error, stacklevel=3)
-        some = environment if good is None else environment[good]
+        if good is not None:
+            environment, depth, ranges = environment[good], depth[good], ranges[good]
         result = _incoherent(
-            some, frequency, source, receiver, ranges, c_high, attenuation, leaky, mode_limit
+            environment,
+            frequency,
+            depth,
+            n_sources,
+            ranges,
+            c_high,
+            attenuation,
+            leaky,
+            mode_limit,
         )
         return spread(result, good, batch)
     s, r, k = np.meshgrid(
-        np.arange(source.numel()),
-        source.numel() + np.arange(receiver.numel()),
-        np.arange(ranges.numel()),
+        np.arange(n_sources),
+        n_sources + np.arange(n_receivers),
+        np.arange(n_ranges),
         indexing="ij",
     )
     result = _pairs(
         environment,
         frequency,
         c_high,
-        depth.expand(batch, -1),
+        depth,
         s.ravel(),
         r.ravel(),
-        ranges[k.ravel()].expand(batch, -1),
+        ranges[:, k.ravel()],
         attenuation,
         leaky,
         mode_limit,
@@ -226,8 +233,8 @@ def transmission_loss(p: Tensor) -> Tensor:
 def _incoherent(
     environment: Environment,
     frequency: Numbers,
-    source: Tensor,
-    receiver: Tensor,
+    depth: Tensor,
+    n_sources: int,
     ranges: Tensor,
     c_high: float | None,
     attenuation: Attenuation,
@@ -235,15 +242,16 @@ def _incoherent(
     mode_limit: int | None,
 ) -> Tensor:
     """(B, F, S, R, K) root of the sum of squares of what the modes carry."""
-    depth = torch.cat([source, receiver])
     modes = solve_modes(
         environment, frequency, depth=depth, c_high=c_high, attenuation=attenuation, leaky=leaky
     )
     k = modes.wavenumber[..., :mode_limit, None]
     held = ~torch.isnan(k.detach().real)
     phi = intensity(torch.where(held, modes.mode_function[..., :mode_limit, :], 0.0))
-    radial = torch.where(held, intensity(travelled(torch.where(held, k, 1.0) * ranges)), 0.0)
-    squares = sum_over_modes(phi[..., : source.numel()], phi[..., source.numel() :], radial)
+    radial = torch.where(
+        held, intensity(travelled(torch.where(held, k, 1.0) * ranges[:, None, None])), 0.0
+    )
+    squares = sum_over_modes(phi[..., :n_sources], phi[..., n_sources:], radial)
     none = (modes.n_modes == 0)[..., None, None, None]
     density = density_at_source(environment)[:, None, None, None, None]
     return torch.where(none, torch.nan, root(squares)) / density
@@ -412,13 +420,17 @@ def sum_modes(
                 continue
             travelled = np.empty(stop - start, np.complex128)
             by_depth = phi[start:stop].T.copy()
+            spread = 1.0 / np.sqrt(k[start:stop])
             r, z = -1.0, -1
             for p in order:
                 if distance[b, p] != r or source[p] != z:
                     r, z = distance[b, p], source[p]
+                    thinner = 1.0 / math.sqrt(r)
                     for m in range(stop - start):
-                        kr = k[start + m] * r
-                        travelled[m] = by_depth[z, m] * np.exp(1j * kr) / np.sqrt(kr)
+                        turn, size = k[start + m].real * r, math.exp(-k[start + m].imag * r)
+                        size *= thinner
+                        at_range = complex(size * math.cos(turn), size * math.sin(turn))
+                        travelled[m] = by_depth[z, m] * spread[m] * at_range
                 there = by_depth[receiver[p]]
                 total = 0j
                 for m in range(stop - start):

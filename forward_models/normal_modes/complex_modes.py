@@ -160,14 +160,20 @@ def _deflated(
 
 def _duplicates(lanes: Lanes, x: np.ndarray, start: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Marks roots that coincide with another of their item though they started apart."""
-    marked = np.zeros(x.size, bool)
     order = np.lexsort((x.real, lanes.item))
-    for apart in (1, 2, 3):
-        a, b = order[apart:], order[:-apart]
-        apart_by = 1e-5 * np.minimum(spacing[a], spacing[b])
-        near = (np.abs(x[a] - x[b]) < apart_by) & (np.abs(start[a] - start[b]) > apart_by)
-        near &= lanes.item[a] == lanes.item[b]
-        marked[a[near]] = marked[b[near]] = True
+    return _coinciding(order, lanes.item, x, start, spacing)
+
+
+@njit(cache=True, nogil=True)
+def _coinciding(order: Any, item: Any, x: Any, start: Any, spacing: Any) -> Any:
+    """(lane,) whether one of the next three in ``order`` is the same root."""
+    marked = np.zeros(x.size, np.bool_)
+    for i in range(x.size):
+        a = order[i]
+        for b in order[i + 1 : i + 4]:
+            apart = 1e-5 * min(spacing[a], spacing[b])
+            if item[a] == item[b] and abs(x[a] - x[b]) < apart < abs(start[a] - start[b]):
+                marked[a] = marked[b] = True
     return marked
 
 
