@@ -145,7 +145,7 @@ def follow(
             turns[m] += 1
             if turns[m] > 1:
                 error = min(size, error * max(1.0, size / before[m] ** 2))
-                if unit == last_unit[m]:
+                if unit == last_unit[m] and abs(value) < abs(last_value[m]):
                     better = _by_two(at[m] - last_at[m], last_value[m], last_slope[m], value, slope)
                     # Its error: that of Newton's move, times the square of the last error or so.
                     error = min(
