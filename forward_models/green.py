@@ -36,6 +36,7 @@ from forward_models.normal_modes.steps import (
     V2I,
     V2R,
     VECTOR,
+    copy_into,
     reach,
 )
 from forward_models.normal_modes.wronskian import (
@@ -184,7 +185,7 @@ def _carry(steps: Any, start: int, stop: int, state: Any, slot: Any, kept: Any) 
     down = stop > start
     sign = 1.0 if down else -1.0
     if slot[start] >= 0:
-        kept[slot[start], :, :] = state
+        copy_into(kept[slot[start]], state)
     for i in range(abs(stop - start)):
         j = start + i if down else start - 1 - i
         h2, hrho, inv_hrho = steps[j, H2], sign * steps[j, HRHO], sign * steps[j, INV_HRHO]
@@ -215,4 +216,4 @@ def _carry(steps: Any, start: int, stop: int, state: Any, slot: Any, kept: Any) 
                         state[row, m] /= size
         node = j + 1 if down else j
         if slot[node] >= 0:
-            kept[slot[node], :, :] = state
+            copy_into(kept[slot[node]], state)

@@ -32,6 +32,7 @@ from forward_models.normal_modes.steps import (
     V2I,
     V2R,
     VECTOR,
+    copy_into,
     gather,
     locate,
     part_of_step,
@@ -119,8 +120,8 @@ def lossless(
                 if i < stack.shape[0]:
                     _within_step(lanes, stack[i], offset, state, phi)
                 else:
-                    phi[:] = state[PHI]
                     for m in range(VECTOR):
+                        phi[m] = state[PHI, m]
                         if kind[item] == HALF_SPACE or kind[item] == PERTURBED_HALF_SPACE:
                             phi[m] *= math.exp(
                                 rho_bottom[item] * state[PSI, m] * offset
@@ -212,7 +213,7 @@ def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any, slot: Any, kep
     down = stop > start
     sign = 1.0 if down else -1.0
     if slot[start] >= 0:
-        kept[slot[start], :, :] = state
+        copy_into(kept[slot[start]], state)
     for i in range(abs(stop - start)):
         j = start + i if down else start - 1 - i
         h2, hrho, inv_hrho = steps[j, H2], sign * steps[j, HRHO], sign * steps[j, INV_HRHO]
@@ -268,4 +269,4 @@ def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any, slot: Any, kep
                         state[row, m] /= size
         node = j + 1 if down else j
         if slot[node] >= 0:
-            kept[slot[node], :, :] = state
+            copy_into(kept[slot[node]], state)

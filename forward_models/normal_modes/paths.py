@@ -105,6 +105,10 @@ def follow(
                 i = lane[m]
                 loss[m] = done[m] + ahead[m]
                 guess[m] = _predicted(start[i], drift[i], shares[m], rests[m], known[m], loss[m])
+                if forced[m] and known[m] > 0:
+                    guess[m] = _straight_on(
+                        start[i], drift[i], shares[m], rests[m], known[m], loss[m]
+                    )
                 at[m], before[m] = guess[m], np.nan
         if not busy.any():
             return x, good
@@ -204,12 +208,25 @@ def _predicted(
 
 
 @njit(cache=True, nogil=True)
+def _straight_on(
+    start: complex, drift: complex, shares: Any, rests: Any, known: int, share: float
+) -> complex:
+    """x at a share of the loss from the last two points of a path: a guess that cannot run away."""
+    here = shares[known - 1]
+    x = _predicted(start, drift, shares, rests, known, here)
+    there = shares[known - 2] if known > 1 else 0.0
+    slope = (x - _predicted(start, drift, shares, rests, known, there)) / (here - there)
+    return x + (share - here) * slope
+
+
+@njit(cache=True, nogil=True)
 def _remember(
     share: float, x: complex, start: complex, drift: complex, shares: Any, rests: Any, known: int
 ) -> None:
     """Notes a point of a path, in place of the oldest if there are many."""
     if known == _REMEMBERED:
-        shares[:-1], rests[:-1] = shares[1:].copy(), rests[1:].copy()
+        for i in range(known - 1):
+            shares[i], rests[i] = shares[i + 1], rests[i + 1]
         known -= 1
     shares[known], rests[known] = share, ((x - start) / share - drift) / share
 

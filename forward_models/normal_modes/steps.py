@@ -545,6 +545,14 @@ def locate(depth: Any, steps: Any) -> Any:
     return at_node, step_of, slot
 
 
+@njit(cache=True, nogil=True)
+def copy_into(kept: Any, state: Any) -> None:
+    """Keeps a state; an assignment of slices would take the compiler eight seconds more."""
+    for row in range(state.shape[0]):
+        for m in range(state.shape[1]):
+            kept[row, m] = state[row, m]
+
+
 @njit(cache=True, forceinline=True, nogil=True)
 def part_of_step(step: Any, offset: float) -> Any:
     """(a, to q₁, to q₀): the share a of a step above ``offset``, and how q₂ enters its moments.

@@ -48,6 +48,7 @@ from forward_models.normal_modes.steps import (
     V2R,
     VACUUM,
     VECTOR,
+    copy_into,
     gather,
 )
 
@@ -82,7 +83,7 @@ def _make_shoot(along_x: bool) -> Any:
         d_re = 2.0 if direction == ALONG_FREQUENCY else 0.0
         d_loss = 1.0 if direction == ALONG_LOSS else 0.0
         if slot[start] >= 0:
-            kept[slot[start], :, :] = state
+            copy_into(kept[slot[start]], state)
         for i in range(abs(stop - start)):
             j = start + i if down else start - 1 - i
             h2, hrho, inv_hrho = steps[j, H2], sign * steps[j, HRHO], sign * steps[j, INV_HRHO]
@@ -146,7 +147,7 @@ def _make_shoot(along_x: bool) -> Any:
                             state[row, m] /= size
             node = j + 1 if down else j
             if slot[node] >= 0:
-                kept[slot[node], :, :] = state
+                copy_into(kept[slot[node]], state)
 
     return shoot
 
