@@ -139,7 +139,7 @@ def _deflated(
     others = x[(lanes.item == lanes.item[lane]) & (np.arange(x.size) != lane)]
     # A mode of a lossy layer among those of the water: it may be far up.
     ladder = (*(2.0 ** np.arange(-1, 6) * spacing), *(np.linspace(0.5, 3.0, 21) * drift.imag))
-    above = x[lane] + 1j * np.array(ladder)
+    above = np.concatenate([x[lane] + 1j * np.array(ladder), start + 1j * np.array(ladder)])
     item = lanes.item[lane]
     lossy = np.argmax(items.steps[items.first[item] : items.first[item + 1], Q0I])
     for trial, node in product((start + drift, *above), (lanes.node[lane], lossy)):
