@@ -302,10 +302,8 @@ def _guesses(
     """Guesses of the normal scores by matched fields, (n, g, d): they know nothing of q."""
     known = references or simulate_references(scenario, _REFERENCES)
     data = torch.stack([m.data for m in measurements])
-    last = known.n_guesses * 2 * scenario.prior.dim
-    guesses = torch.cat([known.features(part)[:, -last:] for part in data.split(256)])
-    mean = guesses.view(len(data), known.n_guesses, 2, -1)[:, :, 0]
-    return mean[:, [TEMPERATURES.index(t) for t in _GUESSED_AT]].double().numpy()
+    mean = torch.cat([known.means(part) for part in data.split(256)])
+    return mean[:, [TEMPERATURES.index(t) for t in _GUESSED_AT]].numpy()
 
 
 def _information(mean: Array, covariance: Array) -> tuple[Array, float]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from oceaninv.inference.flow import Flow, standard_normal_log_prob
+from oceaninv.inference.guesses import guess_size, whitening
 from oceaninv.inference.summary import Summary
 from oceaninv.scenario.training import Training
 
@@ -31,7 +32,7 @@ class Architecture:
     def of(cls, dim: int, features: int, settings: Training, guesses: int = 0) -> "Architecture":
         """Shapes for `dim` unknowns and this many features, by the scenario's settings.
 
-        The last `guesses * 2 * dim` features are guesses of the posterior, see `Estimator`.
+        The features end with this many guesses of the posterior, see `Estimator`.
         """
         return cls(
             dim=dim,
@@ -48,23 +49,39 @@ class Architecture:
 
 
 class Conditions(NamedTuple):
-    """What the flow depends on, for each row of features: (n, c), (n, d) and (n, d)."""
+    """What the flow depends on, for each row of features: (n, c), (n, d, d) and (n, d)."""
 
     context: Tensor
-    centre: Tensor
-    scale: Tensor
+    matrix: Tensor  # lower triangular
+    offset: Tensor
 
     def whiten(self, v: Tensor) -> Tensor:
         """Move v (n, d) to where the guess is a standard normal."""
-        return (v - self.centre) / self.scale
+        return (self.matrix @ v[..., None])[..., 0] - self.offset
+
+    def colour(self, u: Tensor) -> Tensor:
+        """Move u (n, d) back from there."""
+        right = (u + self.offset)[..., None]
+        return torch.linalg.solve_triangular(self.matrix, right, upper=False)[..., 0]
+
+    def log_det(self) -> Tensor:
+        """Logarithm of the determinant of `whiten`, (n,)."""
+        return self.matrix.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+
+def no_guess(context: Tensor, dim: int) -> Conditions:
+    """Conditions of contexts (n, c) under which the flow sees the unknowns as they are."""
+    return Conditions(
+        context, torch.eye(dim).expand(len(context), dim, dim), context.new_zeros(1, dim)
+    )
 
 
 class Estimator(nn.Module):
-    """q(v | y): a guess of centre and scale, and the flow about it, conditioned by the summary.
+    """q(v | y): a normal guess, and the flow about it, conditioned by the summary.
 
-    The features may end with guesses of the posterior, (guesses, 2, d) flattened: means and
-    logarithms of standard deviations. For each unknown one of them, chosen by `standardise`,
-    whitens v before the flow, which then need only learn what the guess misses.
+    The features may end with guesses of the posterior (`guesses`). For each unknown one of them,
+    chosen by `standardise`, whitens v before the flow, which then need only learn what the guess
+    misses.
 
     Args:
         architecture: shapes
@@ -105,10 +122,12 @@ class Estimator(nn.Module):
         self.summary.standardise(features)
         if not self.architecture.guesses:
             return
-        mean, log_sd = self._guesses(features)
+        matrix, offset = self._guesses(features)
+        white = (matrix @ v[:, None, :, None])[..., 0] - offset
         # widened to be right on average, a normal guess has E[log q] = -log sd + const
-        widening = ((v[:, None] - mean) / log_sd.exp()).square().mean(0).sqrt()
-        best = (widening.log() + log_sd.mean(0)).argmin(0)
+        widening = white.square().mean(0).sqrt()
+        log_sd = -matrix.diagonal(dim1=-2, dim2=-1).log().mean(0)
+        best = (widening.log() + log_sd).argmin(0)
         self.choice.copy_(best)
         self.widening.copy_(widening.gather(0, best[None])[0])
 
@@ -116,25 +135,26 @@ class Estimator(nn.Module):
         """What the flow depends on, from features (n, p)."""
         context = self.summary(features)
         if not self.architecture.guesses:
-            centre = features.new_zeros(len(features), self.architecture.dim)
-            return Conditions(context, centre, torch.ones_like(centre))
-        mean, log_sd = self._guesses(features)
-        pick = self.choice.expand(len(features), 1, -1)
-        scale = log_sd.gather(1, pick)[:, 0].exp() * self.widening
-        return Conditions(context, mean.gather(1, pick)[:, 0], scale)
+            return no_guess(context, self.architecture.dim)
+        matrix, offset = self._guesses(features)
+        rows = torch.arange(len(self.choice))
+        return Conditions(
+            context,
+            matrix[:, self.choice, rows] / self.widening[:, None],
+            offset[:, self.choice, rows] / self.widening,
+        )
 
     def log_prob(self, v: Tensor, conditions: Conditions) -> Tensor:
         """Log-density of q(v | y), (n,), at v (n, d) and the conditions of n or 1 features."""
         inner = self.flow.log_prob(conditions.whiten(v), conditions.context)
-        return inner - conditions.scale.log().sum(-1)
+        return inner + conditions.log_det()
 
     def sample(
         self, conditions: Conditions, generator: torch.Generator, n: int | None = None
     ) -> tuple[Tensor, Tensor]:
         """A draw for each row of conditions, or n for its only row: v (n, d), log q (n,)."""
         u, log_q = self.flow.sample(conditions.context, generator, n)
-        v = conditions.centre + conditions.scale * u
-        return v, log_q - conditions.scale.log().sum(-1)
+        return conditions.colour(u), log_q + conditions.log_det()
 
     def draw(
         self, conditions: Conditions, generator: torch.Generator, n: int | None = None
@@ -151,7 +171,7 @@ class Estimator(nn.Module):
         return None
 
     def _guesses(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and logarithms of standard deviations, (n, guesses, d) each."""
+        """What whitens v by each guess, (n, guesses, d, d) and (n, guesses, d)."""
         a = self.architecture
-        last = features[:, -a.guesses * 2 * a.dim :].view(-1, a.guesses, 2, a.dim)
-        return last[:, :, 0], last[:, :, 1]
+        size = guess_size(a.dim)
+        return whitening(features[:, -a.guesses * size :].view(-1, a.guesses, size), a.dim)

@@ -59,6 +59,7 @@ def fit(
     checkpoint: Path | None = None,
     resume: bool = False,
     guesses: int = 0,
+    together: int = 1,
     fingerprint: str = "",
     max_minutes: float | None = None,
     progress: Progress | None = None,
@@ -82,6 +83,7 @@ def fit(
         checkpoint: file kept after every epoch; None: nothing is written
         resume: go on from the checkpoint where there is one
         guesses: with how many guesses of the posterior the features end, see `Estimator`
+        together: simulations in a row that share an environment: they are held out together
         fingerprint: of the data; a checkpoint of other data or settings is refused
         max_minutes: wall-clock limit
         progress: called after each epoch
@@ -90,7 +92,7 @@ def fit(
         InputError: unknown objective, or a checkpoint of another training
         TrainingError: the loss became NaN before any epoch was finished
     """
-    loop = _Loop(draw, n, settings, seed, objective, estimator, guesses)
+    loop = _Loop(draw, n, settings, seed, objective, estimator, guesses, together)
     identity = {
         "settings": settings.model_dump(mode="json"),
         "seed": seed,
@@ -150,10 +152,14 @@ class _Loop:
         objective: str,
         estimator: str,
         guesses: int,
+        together: int,
     ) -> None:
         self.draw, self.settings, self.seed = draw, settings, seed
-        order = torch.randperm(n, generator=_generator(seed, _SPLIT))
-        held_out = max(1, round(settings.validation_fraction * n))
+        first = torch.arange(0, n, together)
+        first = first[torch.randperm(len(first), generator=_generator(seed, _SPLIT))]
+        order = (first[:, None] + torch.arange(together)).flatten()
+        order = order[order < n]
+        held_out = together * max(1, round(settings.validation_fraction * len(first)))
         self.train_index = order[held_out:]
         self.validation = self._held_out(order[:held_out])
 

@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from oceaninv.errors import InputError
 from oceaninv.inference.couplings import Coupling
-from oceaninv.inference.estimator import Conditions
+from oceaninv.inference.estimator import Conditions, no_guess
 from oceaninv.inference.flow import permutations, standard_normal_log_prob
 from oceaninv.inference.summary import Summary
 from oceaninv.scenario.training import Training
@@ -240,8 +240,7 @@ class InnEstimator(nn.Module):
         else:
             with torch.no_grad():
                 y = self.summary(features)
-        centre = features.new_zeros(len(features), self.architecture.dim)
-        return Conditions(y, centre, torch.ones_like(centre))
+        return no_guess(y, self.architecture.dim)
 
     def draw(
         self, conditions: Conditions, generator: torch.Generator, n: int | None = None

@@ -1,20 +1,24 @@
 """Matched-field processing as the network's first guess of the posterior.
 
 The data are compared with K reference replicas that fill the prior evenly. Their likelihoods,
-tempered, give a mean and a spread of each unknown without any training; the network starts from
+tempered, give mean and covariance of the unknowns without any training; the network starts from
 these and learns what they miss. All of it is a fixed function of the data, and does not depend on
 the amplitude and phase of the source.
+
+Where references lie denser than the posterior is wide, the guess at temperature 1 is the
+posterior's own mean and covariance, and its third moments say most of the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from oceaninv.errors import InputError
+from oceaninv.inference.guesses import guess_size, normal_guess
 from oceaninv.measurement import scenario_noise
 from oceaninv.measurement.noise import ComplexNoise, LevelNoise
 from oceaninv.scenario import Scenario
@@ -25,7 +29,11 @@ from oceaninv.scenario.predict import correlation_length, predict
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 MAP_TEMPERATURE = 4.0
 _MAP_POINTS = 1024  # references whose likelihoods the network sees one by one
-_MIN_SPREAD = 3e-3  # of a guess; 1 is the prior's
+_MIN_SPREAD = 1e-3  # of a guess; 1 is the prior's
+_FEWEST = 4096  # references behind a guess, where there are so many
+# references, and data, that are compared at a time, so that all stays in the processor's cache
+_BLOCK = 1024
+_AT_A_TIME = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,31 +61,36 @@ class MatchedField:
 
         Returns:
             (n, m) float32: the tempered likelihoods of the first references, relative to the
-            best; correlations at each temperature; last the guesses, (n_guesses, 2, d) flattened:
-            mean and logarithm of the standard deviation of the normal scores.
+            best; at each temperature the third moments of the whitened unknowns; last the
+            `n_guesses` guesses of `normal_guess`, flattened.
         """
+        d = self.points.shape[1]
+        products = _products(self.points)
+        parts = []
+        for some in data.split(_AT_A_TIME):
+            log_likelihood = self._compare_to_best(some)
+            fit = (log_likelihood[:, :_MAP_POINTS] / MAP_TEMPERATURE).exp()
+            thirds, guesses = [], []
+            for weight in _tempered(log_likelihood):
+                mean, covariance, third = _moments(weight @ products[: weight.shape[1]], d)
+                guess, matrix = normal_guess(mean, covariance)
+                for _ in range(3):  # each turn whitens the last index and moves it to the front
+                    third = torch.einsum("nijk,nak->naij", third, matrix)
+                guesses.append(guess)
+                thirds.append(third.flatten(1))
+            prior = fit.new_zeros(len(fit), guess_size(d))
+            parts.append(torch.cat([fit, *(m.float() for m in thirds + guesses), prior], -1))
+        return torch.cat(parts)
+
+    def means(self, data: Tensor) -> Tensor:
+        """The means alone, (n, temperatures, d) float64."""
+        points = self.points.double()
+        log_likelihood = self._compare_to_best(data)
+        return torch.stack([w @ points[: w.shape[1]] for w in _tempered(log_likelihood)], 1)
+
+    def _compare_to_best(self, data: Tensor) -> Tensor:
         log_likelihood = self.compare(data)
-        log_likelihood = log_likelihood - log_likelihood.amax(-1, keepdim=True)
-        n, d = len(log_likelihood), self.points.shape[1]
-        rows, columns = torch.triu_indices(d, d, 1)
-        values = torch.cat(
-            [
-                self.points,
-                self.points.square(),
-                self.points[:, rows] * self.points[:, columns],
-            ],
-            -1,
-        )
-        correlations, guesses = [], []
-        for temperature in TEMPERATURES:
-            weight = (log_likelihood / temperature).softmax(-1)
-            mean, square, product = (weight @ values).split([d, d, len(rows)], -1)
-            spread = (square - mean.square()).clamp_min(_MIN_SPREAD**2).sqrt()
-            covariance = product - mean[:, rows] * mean[:, columns]
-            correlations.append(covariance / (spread[:, rows] * spread[:, columns]))
-            guesses += [mean, spread.log()]
-        fit = (log_likelihood[:, :_MAP_POINTS] / MAP_TEMPERATURE).exp()
-        return torch.cat([fit, *correlations, *guesses, fit.new_zeros(n, 2 * d)], -1)
+        return log_likelihood.sub_(log_likelihood.amax(-1, keepdim=True))
 
 
 def simulate_references(
@@ -137,7 +150,7 @@ def _compare_pressure(
     noise: ComplexNoise, replica: Tensor, length: Tensor
 ) -> Callable[[Tensor], Tensor]:
     """As `ComplexNoise.log_likelihood` of one snapshot, all data with all references at once."""
-    n_tones, n_phones = replica.shape[1:]
+    n_phones = replica.shape[-1]
     snr_db = noise.snr_db
     rho = 10 ** (_median(snr_db) / 10)
     unit = replica / torch.linalg.vector_norm(replica, dim=-1, keepdim=True)
@@ -146,26 +159,68 @@ def _compare_pressure(
     bias = -gain.log().sum(-1)
     # â†d as real products: [Re d, Im d] times (2N, 2K) gives real and imaginary parts side by side
     template = (white * (rho / gain).sqrt()[..., None]).permute(1, 2, 0)
-    re, im = template.real, template.imag
-    matrix = torch.cat([torch.cat([re, -im], -1), torch.cat([im, re], -1)], 1).contiguous()
-    count = len(replica)
+    blocks = []
+    for part in template.split(_BLOCK, -1):
+        re, im = part.real, part.imag
+        blocks.append(torch.cat([torch.cat([re, -im], -1), torch.cat([im, re], -1)], 1))
 
     def compare(data: Tensor) -> Tensor:
-        n, snapshots = data.shape[:2]
         d = noise.covariance.whiten(data, length[None]).to(torch.complex64)
-        power = torch.view_as_real(d).square().sum((1, -1, -2))  # (n, F)
-        # the misfit is a product over tones: one logarithm for all of them
-        left = d.real.new_ones(n, count)
-        for f in range(n_tones):
-            rest = d.real.new_ones(n, count)
-            for k in range(snapshots):
-                x = torch.cat([d[:, k, f].real, d[:, k, f].imag], -1) / power[:, f, None].sqrt()
-                overlap = (x @ matrix[f]).square_()
-                rest.sub_(overlap[:, :count]).sub_(overlap[:, count:])
-            left.mul_(rest.clamp_min_(1e-4))
-        return bias - n_phones * left.clamp_min_(1e-37).log_()
+        power = torch.view_as_real(d).square().sum((1, -1, -2), keepdim=True)[..., 0]
+        x = torch.cat([d.real, d.imag], -1) / power.sqrt()  # (n, snapshots, F, 2N)
+        left = torch.cat([_unexplained(x, block) for block in blocks], -1)
+        return bias - n_phones * left.log_()
 
     return compare
+
+
+def _unexplained(x: Tensor, matrix: Tensor) -> Tensor:
+    """Share of the power of x (n, K, F, 2N) that k references leave, times over tones: (n, k).
+
+    The misfit is a product over tones: one logarithm for all of them.
+    """
+    count = matrix.shape[-1] // 2
+    left = x.new_ones(len(x), count)
+    for f, of_tone in enumerate(matrix):
+        rest = x.new_ones(len(x), count)
+        for k in range(x.shape[1]):
+            overlap = (x[:, k, f] @ of_tone).square_()
+            rest.sub_(overlap[:, :count]).sub_(overlap[:, count:])
+        left.mul_(rest.clamp_min_(1e-4))
+    return left.clamp_min_(1e-37)
+
+
+def _tempered(log_likelihood: Tensor) -> Iterator[Tensor]:
+    """Normalised weights (n, k) float64 of the first k references, at each temperature.
+
+    A wider posterior needs fewer points, and the first of a lattice are a lattice too.
+    """
+    count = log_likelihood.shape[1]
+    for temperature in TEMPERATURES:
+        some = log_likelihood[:, : max(_FEWEST, round(count / temperature))]
+        yield (some / temperature).softmax(-1).double()
+
+
+def _products(points: Tensor) -> Tensor:
+    """Points (k, d), their products by two and by three, (k, d + d² + d³).
+
+    In double precision, because the moments of a narrow posterior are small differences.
+    """
+    v = points.double()
+    pairs = torch.einsum("ki,kj->kij", v, v)
+    triples = torch.einsum("kij,kl->kijl", pairs, v)
+    return torch.cat([v, pairs.flatten(1), triples.flatten(1)], -1)
+
+
+def _moments(raw: Tensor, d: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (n, d), covariance (n, d, d) and central third moments (n, d, d, d) of raw moments."""
+    mean, pairs, triples = raw.split([d, d**2, d**3], -1)
+    covariance = pairs.unflatten(-1, (d, d)) - mean[:, :, None] * mean[:, None]
+    cross = torch.einsum("ni,njk->nijk", mean, covariance)
+    cross = cross + cross.permute(0, 2, 1, 3) + cross.permute(0, 2, 3, 1)
+    third = triples.unflatten(-1, (d, d, d)) - cross
+    third = third - torch.einsum("ni,nj,nk->nijk", mean, mean, mean)
+    return mean, covariance + _MIN_SPREAD**2 * torch.eye(d, dtype=raw.dtype), third
 
 
 def _compare_levels(

@@ -162,7 +162,12 @@ class Model:
             if scenario.data == "pressure":
                 replica = torch.view_as_complex(replica)
             references = matched_field(scenario, points, replica)
-        estimator.load_state_dict(tensors)
+        try:
+            estimator.load_state_dict(tensors)
+        except RuntimeError:
+            raise InputError(
+                f"{weights}: does not fit the network of this version; train it again"
+            ) from None
         estimator.eval().requires_grad_(False)
         return cls(scenario, estimator, references, record, name)
 

@@ -126,6 +126,7 @@ def train(
         checkpoint=checkpoint,
         resume=resume,
         guesses=references.n_guesses if references else 0,
+        together=training_set.geometries,
         fingerprint=f"{scenario.hash()} {training_set.seed}",
         max_minutes=max_minutes,
         progress=progress,

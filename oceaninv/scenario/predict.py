@@ -67,6 +67,32 @@ def predict(scenario: Scenario, theta: Tensor) -> Tensor:
     return pressure if scenario.data == "pressure" else transmission_loss(pressure)
 
 
+def predict_geometries(scenario: Scenario, theta: Tensor) -> Tensor:
+    """Replicas (n, G, F, R) of parameter vectors theta (n, G, d), as `predict`.
+
+    The G of a row differ in `scenario.geometry_names` alone: their modes are computed once, and
+    their receivers are receivers of one field.
+    """
+    count, d = theta.shape[1:]
+    frequency = torch.tensor(scenario.frequency, dtype=torch.float64)
+    fields = []
+    for part in theta.to(torch.float64).split(_CHUNK):
+        environment, geometry = build(scenario, part[:, 0])
+        _, every = build(scenario, part.reshape(-1, d))
+        fields.append(
+            array_pressure(
+                environment,
+                frequency,
+                source_depth=geometry.source_depth,
+                receiver_depth=every.receiver_depth.reshape(len(part), -1),
+                range_m=every.range_m.reshape(len(part), -1),
+                c_high=scenario.solver.c_high,
+                attenuation=scenario.solver.attenuation,
+            )
+        )
+    return torch.cat(fields).unflatten(-1, (count, -1)).movedim(2, 1)
+
+
 def build(scenario: Scenario, theta: Tensor) -> tuple[Environment, Geometry]:
     """The environments and the geometry of n parameter vectors theta (n, d)."""
     n = len(theta)

@@ -260,6 +260,15 @@ class Scenario(_Part):
         return tuple(self.unknowns)
 
     @property
+    def geometry_names(self) -> tuple[str, ...]:
+        """Unknowns of range, array and noise alone, which leave modes and source as they are."""
+        fixed: set[str] = set()
+        for path, value in _values(self):
+            if path.startswith(("environment.", "source.depth")):
+                fixed |= names_in(value)
+        return tuple(name for name in self.names if name not in fixed)
+
+    @property
     def units(self) -> tuple[str, ...]:
         """Units of the unknowns."""
         return tuple(u.unit for u in self.unknowns.values())

@@ -19,6 +19,9 @@ class Training(BaseModel):
 
     # the training set
     n_simulations: Annotated[int, Field(ge=1000)] = 100_000
+    # Simulations in a row that differ in range and array alone, where these are unknown: they
+    # share the modes, which are nearly all the work.
+    geometries: Count = 1
     validation_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.03
     validation_draws: Count = 3  # noise draws for each held-out simulation
 

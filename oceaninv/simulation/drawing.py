@@ -11,11 +11,12 @@ import zarr
 
 from oceaninv.errors import InputError
 from oceaninv.scenario.loading import load_scenario, scenario_from_json, scenario_json
-from oceaninv.scenario.predict import predict
+from oceaninv.scenario.predict import predict, predict_geometries
 from oceaninv.scenario.schema import Scenario
 from oceaninv.simulation.training_set import (
     TrainingSet,
     create_store,
+    geometries_of,
     load_training_set,
     open_store,
 )
@@ -38,9 +39,11 @@ def simulate(
 ) -> TrainingSet:
     """Simulate n draws from the prior into a Zarr store, and read it.
 
-    Draws in which no mode propagates are drawn again, as the likelihood excludes them. Chunk i
-    has its own random stream, so that an interrupted and resumed run gives the same set as one
-    that ran through. Until complete the store is `PATH.partial`.
+    Draws in which no mode propagates are drawn again, as the likelihood excludes them. With
+    `geometries` above 1 in the scenario's `training:` block, so many draws in a row share the
+    environment and the source depth. Chunk i has its own random stream, so that an interrupted
+    and resumed run gives the same set as one that ran through. Until complete the store is
+    `PATH.partial`.
 
     Args:
         scenario: a scenario, its built-in name or its file.
@@ -72,7 +75,9 @@ def simulate(
         group = open_store(partial, mode="r+")
         _check_same(group, scenario, n, seed, partial)
     else:
-        group = create_store(partial, scenario, n, seed, min(chunk, n))
+        geometries = geometries_of(scenario)
+        whole = max(1, chunk // geometries) * geometries  # no environment is in two chunks
+        group = create_store(partial, scenario, n, seed, min(whole, n))
     _fill(group, scenario, n, seed, scheduler, progress)
     partial.rename(target)
     return load_training_set(target)
@@ -85,13 +90,19 @@ def simulate_chunk(scenario: Scenario, size: int, seed: int, index: int) -> Chun
         InputError: hardly any draw from the prior has a propagating mode.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
+    geometries = geometries_of(scenario)
     kept_theta: list[torch.Tensor] = []
     kept_data: list[torch.Tensor] = []
-    missing = size
+    missing = -(-size // geometries)
     for _ in range(_ROUNDS):
         theta = scenario.prior.sample(missing, rng)
-        data = predict(scenario, theta)
-        good = torch.isfinite(data.abs()).all(-1).all(-1)
+        if geometries == 1:
+            data = predict(scenario, theta)[:, None]
+            theta = theta[:, None]
+        else:
+            theta = _with_geometries(scenario, theta, geometries, rng)
+            data = predict_geometries(scenario, theta)
+        good = torch.isfinite(data.abs()).flatten(1).all(-1)
         kept_theta.append(theta[good])
         kept_data.append(data[good])
         missing -= int(good.sum())
@@ -103,7 +114,20 @@ def simulate_chunk(scenario: Scenario, size: int, seed: int, index: int) -> Chun
             "narrow the priors"
         )
     kind = torch.complex64 if scenario.data == "pressure" else torch.float32
-    return index, torch.cat(kept_theta).numpy(), torch.cat(kept_data).to(kind).numpy()
+    data = torch.cat(kept_data).flatten(0, 1)[:size].to(kind)
+    return index, torch.cat(kept_theta).flatten(0, 1)[:size].numpy(), data.numpy()
+
+
+def _with_geometries(
+    scenario: Scenario, theta: torch.Tensor, count: int, rng: np.random.Generator
+) -> torch.Tensor:
+    """Each of theta (n, d) with `count` draws of what leaves its modes as they are, (n, count, d).
+
+    The unknowns are independent under the prior: every one of these is a draw from it too.
+    """
+    fresh = scenario.prior.sample(len(theta) * count, rng).unflatten(0, (-1, count))
+    moves = torch.tensor([name in scenario.geometry_names for name in scenario.names])
+    return torch.where(moves, fresh, theta[:, None])
 
 
 def _fill(
@@ -165,6 +189,7 @@ def _check_same(group: zarr.Group, scenario: Scenario, n: int, seed: int, path: 
     found = {
         "scenario": (group.attrs["scenario_hash"], scenario.hash()),
         "seed": (group.attrs["seed"], seed),
+        "geometries": (group.attrs.get("geometries", 1), geometries_of(scenario)),
         "n": (group["parameters"].shape[0], n),  # type: ignore[union-attr]
     }
     for name, (kept, wanted) in found.items():

@@ -25,12 +25,14 @@ class TrainingSet:
         parameters: (n, d) float64.
         replica: (n, F, R) complex64 pressure of a unit source, or (n, F, P) float32 levels in dB.
         seed: of the draws.
+        geometries: draws in a row that share their environment.
     """
 
     scenario: Scenario
     parameters: Tensor
     replica: Tensor
     seed: int
+    geometries: int = 1
 
 
 def load_training_set(path: str | Path) -> TrainingSet:
@@ -47,6 +49,7 @@ def load_training_set(path: str | Path) -> TrainingSet:
         parameters=torch.from_numpy(group["parameters"][:]),  # type: ignore[index]
         replica=torch.from_numpy(group[str(group.attrs["data"])][:]),  # type: ignore[index]
         seed=int(group.attrs["seed"]),  # type: ignore[arg-type]
+        geometries=int(group.attrs.get("geometries", 1)),  # type: ignore[arg-type]
     )
 
 
@@ -68,6 +71,11 @@ def open_store(path: Path, mode: str = "r") -> zarr.Group:
     if schema != SCHEMA:
         raise InputError(f"{path}: oceaninv_training_set: {schema} is not known; simulate it again")
     return group
+
+
+def geometries_of(scenario: Scenario) -> int:
+    """Draws in a row that share their environment: the setting, where there is what can differ."""
+    return scenario.training.geometries if scenario.geometry_names else 1
 
 
 def create_store(path: Path, scenario: Scenario, n: int, seed: int, chunk: int) -> zarr.Group:
@@ -92,6 +100,7 @@ def create_store(path: Path, scenario: Scenario, n: int, seed: int, chunk: int) 
             "data": name,
             "seed": seed,
             "chunk": chunk,
+            "geometries": geometries_of(scenario),
         }
     )
     return group

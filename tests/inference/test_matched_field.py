@@ -8,6 +8,7 @@ import torch
 from scipy.stats import qmc
 
 from oceaninv.errors import InputError
+from oceaninv.inference.guesses import guess_size, whitening
 from oceaninv.inference.matched_field import (
     TEMPERATURES,
     kronecker,
@@ -56,18 +57,29 @@ def test_the_guess_is_the_posterior_where_references_are_dense(
     scenario = scenario.model_copy(update={"noise": fixed})
     references = simulate_references(scenario, 1000)
     features = references.features(measurement.data[None])
-    guess = features[0, -references.n_guesses * 4 :].view(-1, 2, 2)
+    guess = features[0, -references.n_guesses * guess_size(2) :].view(-1, guess_size(2))
     assert len(guess) == len(TEMPERATURES) + 1
-    assert torch.equal(guess[-1], torch.zeros(2, 2)), "the last one is the prior"
+    assert torch.equal(guess[-1], torch.zeros(guess_size(2))), "the last one is the prior"
 
     v = torch.randn(10_000, 2, generator=torch.Generator().manual_seed(1))
     replica = predict(scenario, scenario.prior.from_normal(v.double()))
     weight = matched_field(scenario, v, replica.to(torch.complex64)).compare(measurement.data[None])
     weight = weight[0].softmax(0)
     mean = weight @ v
-    sd = (weight @ (v - mean).square()).sqrt()
-    assert ((guess[0, 0] - mean) / sd).abs().max() < 0.15
-    assert (guess[0, 1] - sd.log()).abs().max() < 0.15
+    covariance = (weight[:, None] * (v - mean)).mT @ (v - mean)
+    sd = covariance.diagonal().sqrt()
+    assert ((guess[0, :2] - mean) / sd).abs().max() < 0.15
+    matrix, offset = whitening(guess[0], 2)
+    assert torch.allclose(matrix @ covariance @ matrix.mT, torch.eye(2), atol=0.3)
+    assert torch.allclose(torch.linalg.solve(matrix, offset), guess[0, :2], atol=1e-4)
+
+    # the same sums over the references themselves, written out
+    weight = references.compare(measurement.data[None])[0].double().softmax(0)
+    white = (references.points - guess[0, :2]) @ matrix.mT
+    third = torch.einsum("k,ki,kj,kl->ijl", weight, *[white.double()] * 3)
+    start = len(references.points)  # after the likelihoods of all references
+    assert torch.allclose(features[0, start : start + 8].view(2, 2, 2), third.float(), atol=1e-3)
+    assert torch.allclose(references.means(measurement.data[None])[0, 0].float(), guess[0, :2])
 
 
 def test_a_prior_without_modes_is_refused(scenario: Scenario) -> None:

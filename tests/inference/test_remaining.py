@@ -18,7 +18,7 @@ UNKNOWNS = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0))
 def network(width: float = 1.0) -> Estimator:
     """An untrained flow about a guess, which the features end with, widened by a factor."""
     architecture = Architecture(
-        dim=2, features=6, guesses=1, hidden=16, depth=0, context=4, blocks=1, coupling_hidden=8,
+        dim=2, features=7, guesses=1, hidden=16, depth=0, context=4, blocks=1, coupling_hidden=8,
         bins=4,
     )  # fmt: skip
     estimator = Estimator(architecture, seed=0)
@@ -31,7 +31,7 @@ def pairs(shift: float = 0.0):
         v = UNKNOWNS[index]
         y = v + 0.5 * torch.randn(v.shape, generator=generator)
         sd = math.sqrt(0.2)
-        guess = [0.8 * y + shift * sd, torch.full_like(y, math.log(sd))]
+        guess = [0.8 * y + shift * sd, torch.full_like(y, math.log(sd)), torch.zeros(len(y), 1)]
         return v, torch.cat([y, *guess], -1)
 
     return draw

@@ -165,3 +165,26 @@ def test_chunks_from_a_cluster_in_any_order_make_the_same_set(
     np.testing.assert_array_equal(there.replica, here.replica)
     with pytest.raises(InputError, match=r"tcp://gone:1: cannot be reached \(timed out\)"):
         simulate(scenario, 5, tmp_path / "c.zarr", seed=1, scheduler="tcp://gone:1")
+
+
+def test_draws_that_share_an_environment_are_those_of_the_forward_model(tmp_path: Path) -> None:
+    scenario = load_scenario("swellex96-vla").model_copy(update={"frequency": [50.0]})
+    assert scenario.geometry_names == ("source_range", "tilt")
+    training = scenario.training.model_copy(update={"geometries": 4})
+    scenario = scenario.model_copy(update={"training": training})
+    made = simulate(scenario, 22, tmp_path / "s.zarr", seed=1, chunk=10)
+    assert made.geometries == 4
+    assert made.parameters.shape == (22, 9)
+    expected = predict(scenario, made.parameters).to(torch.complex64)
+    torch.testing.assert_close(made.replica, expected, rtol=1e-5, atol=1e-8)
+    for column, name in enumerate(scenario.names):
+        different = 22 if name in scenario.geometry_names else 6
+        assert len(torch.unique(made.parameters[:, column])) == different
+    moving = [scenario.names.index(name) for name in scenario.geometry_names]
+    groups = made.parameters[:20].unflatten(0, (5, 4))
+    groups[..., moving] = 0
+    assert (groups == groups[:, :1]).all()
+    training = training.model_copy(update={"geometries": 1})
+    one = scenario.model_copy(update={"training": training})
+    with pytest.raises(InputError, match="geometries: holds 4, not 1"):
+        simulate(one, 22, tmp_path / "s.zarr", seed=1, resume=True)
