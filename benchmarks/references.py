@@ -42,8 +42,10 @@ SEED = 20_000  # far from the seeds of training
 FOLDER = Path(__file__).parent / "references"
 DRAWS = 2000
 SETTINGS = {
-    "emcee": ChainSettings(effective_samples=2100, max_steps=200_000, samples=20_000),
-    "nautilus": ChainSettings(effective_samples=3000, max_steps=20_000, samples=20_000),
+    "emcee": ChainSettings(walkers=192, effective_samples=2100, max_steps=50_000, samples=20_000),
+    "nautilus": ChainSettings(
+        walkers=1000, effective_samples=3000, max_steps=20_000, samples=20_000
+    ),
 }
 LIMITS = {"rhat": 1.01, "ess": 2000.0, "c2st": 0.53}
 
