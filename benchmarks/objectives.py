@@ -15,7 +15,8 @@ Finished rows are kept in DIR/rows.jsonl (`--work DIR`) and not computed again.
 
 log q: held-out log-density in normal scores, in nats beyond the prior. C2ST: raw draws against the
 exact posterior, 0.5 cannot be told apart. coverage: mean error of the coverage at 50, 80, 90 and
-95 %. sd ratio: of the posterior's to the exact one's, over unknowns and observations.
+95 %. sd ratio: of the posterior's to the exact one's, over unknowns and observations. Numbers are
+means ± standard deviations over seeds.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from oceaninv.scenario.training import PRESETS, with_settings
 
 RATES = (5e-4, 2e-3)
 LEVELS = torch.tensor([0.5, 0.8, 0.9, 0.95])
+TRIES = 4  # of a training that other programs disturb
 FOREVER = 100_000  # epochs: the clock ends training
 TUNING_SEED = 1000
 DRAWS = 2000  # of each posterior that C2ST sees
@@ -90,6 +92,12 @@ def main() -> None:
         for name in entries:
             rows += rows_of(name, task, arguments)
     table, answer = summary(rows)
+    settings = {
+        field: getattr(arguments, field)
+        for field in ("seconds", "seeds", "simulations", "observations")
+    }
+    table = ", ".join(f"{field} {value:g}" for field, value in settings.items()) + "\n\n" + table
+    answer |= settings
     finish("objectives", table, answer, seed=0, keep=arguments.keep)
 
 
@@ -139,25 +147,33 @@ def kept(store: Path, key: dict[str, Any], compute: Callable[[], dict[str, Any]]
 def trained(
     name: str, task: Task, arguments: argparse.Namespace, seed: int, rate: float
 ) -> tuple[Network | None, float | None, float]:
-    """The network, its validation score and the seconds of training; none where it diverged."""
+    """The network, its validation score and the seconds of training; none where it diverged.
+
+    The clock that ends training is that of the wall: where other programs took more than a tenth
+    of it, the training is repeated.
+    """
     entry = ENTRIES[name]
     changes = {**task.settings, **COMMON, **dict(entry.settings), "learning_rate": rate}
     changes |= {"epochs": FOREVER}  # also where a preset says otherwise
-    begun = time.perf_counter()
-    try:
-        result = fit(
-            task.draw,
-            task.n,
-            with_settings(task.training, changes),
-            seed=seed,
-            objective=entry.objective,
-            estimator=entry.estimator,
-            guesses=task.guesses if entry.estimator == "cinn" else 0,
-            max_minutes=arguments.seconds / 60,
-        )
-    except TrainingError:
-        return None, None, time.perf_counter() - begun
-    return result.estimator, result.record["validation"], time.perf_counter() - begun
+    for _ in range(TRIES):
+        begun, worked = time.perf_counter(), time.process_time()
+        try:
+            result = fit(
+                task.draw,
+                task.n,
+                with_settings(task.training, changes),
+                seed=seed,
+                objective=entry.objective,
+                estimator=entry.estimator,
+                guesses=task.guesses if entry.estimator == "cinn" else 0,
+                max_minutes=arguments.seconds / 60,
+            )
+        except TrainingError:
+            return None, None, time.perf_counter() - begun
+        seconds = time.perf_counter() - begun
+        if time.process_time() - worked > 0.9 * seconds:
+            break
+    return result.estimator, result.record["validation"], seconds
 
 
 def judged(

@@ -35,10 +35,10 @@ def sample_ensembles(
     """Several independent ensembles (emcee), as long as it takes.
 
     The ensembles start from annealed draws of the prior, or of `start` (`anneal`), and move by
-    steps towards a fitted Student distribution, differential evolution and snooker moves. After every segment the first 5
-    autocorrelation times (at most half of the run) are left out as burn-in and the rest is judged:
-    the run ends when every unknown has the effective samples asked for and R-hat is at most 1.01,
-    or at the greatest number of steps, then with a warning.
+    steps towards a fitted Student distribution, differential evolution and snooker moves. After
+    every segment the first 5 autocorrelation times (at most half of the run) are left out as
+    burn-in and the rest is judged: the run ends when every unknown has the effective samples asked
+    for and R-hat is at most 1.01, or at the greatest number of steps, then with a warning.
 
     Args:
         log_likelihood: ln L at v (n, dim), as (n,).
