@@ -11,7 +11,8 @@ as repaired and as released; they have no density.
     python benchmarks/objectives.py --seconds 20 --seeds 2 --tasks arm      # a first look
     python benchmarks/objectives.py --keep                                   # ten hours
 
-Finished rows are kept in DIR/rows.jsonl (`--work DIR`) and not computed again.
+Finished rows are kept in DIR/rows.jsonl (`--work DIR`) and not computed again; the table has all
+that were made with the same settings.
 
 log q: held-out log-density in normal scores, in nats beyond the prior. C2ST: raw draws against the
 exact posterior, 0.5 cannot be told apart. coverage: mean error of the coverage at 50, 80, 90 and
@@ -45,6 +46,7 @@ from oceaninv.scenario.training import PRESETS, with_settings
 RATES = (5e-4, 2e-3)
 LEVELS = torch.tensor([0.5, 0.8, 0.9, 0.95])
 FOREVER = 100_000  # epochs: the clock ends training
+STORE = "rows.jsonl"
 TUNING_SEED = 1000
 DRAWS = 2000  # of each posterior that C2ST sees
 COMMON = {"warm_start_epochs": 5, "patience": FOREVER, "epochs": FOREVER}
@@ -86,12 +88,11 @@ def main() -> None:
     torch.set_num_threads(1)
     arguments.work.mkdir(parents=True, exist_ok=True)
     entries = [e.strip() for e in arguments.entries.split(";") if e.strip()] or list(ENTRIES)
-    rows = []
     for task_name in arguments.tasks.split(","):
         task = TASKS[task_name](arguments.simulations, arguments.observations, arguments.work)
         for name in entries:
-            rows += rows_of(name, task, arguments)
-    table, answer = summary(rows)
+            train_seeds(name, task, arguments)
+    table, answer = summary(finished(arguments))
     settings = {
         field: getattr(arguments, field)
         for field in ("seconds", "seeds", "simulations", "observations")
@@ -101,16 +102,10 @@ def main() -> None:
     finish("objectives", table, answer, seed=0, keep=arguments.keep)
 
 
-def rows_of(name: str, task: Task, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def train_seeds(name: str, task: Task, arguments: argparse.Namespace) -> None:
     """All seeds of an entry, at the learning rate that the validation score chose."""
-    key = {
-        "task": task.name,
-        "entry": name,
-        "simulations": arguments.simulations,
-        "observations": arguments.observations,
-        "time": arguments.seconds,
-    }
-    store = arguments.work / "rows.jsonl"
+    key = {"task": task.name, "entry": name, **settings_of(arguments)}
+    store = arguments.work / STORE
     tuning = {
         rate: kept(
             store,
@@ -120,13 +115,30 @@ def rows_of(name: str, task: Task, arguments: argparse.Namespace) -> list[dict[s
         for rate in RATES
     }
     rate = min(tuning, key=lambda r: (tuning[r] is None, tuning[r]))
-    return [
+    for seed in range(arguments.seeds):
         kept(
             store,
             {**key, "seed": seed, "rate": rate},
             lambda seed=seed: judged(name, task, arguments, seed, rate),
         )
-        for seed in range(arguments.seeds)
+
+
+def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What rows of one table have in common."""
+    return {
+        "simulations": arguments.simulations,
+        "observations": arguments.observations,
+        "time": arguments.seconds,
+    }
+
+
+def finished(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """The rows of these settings, also those of earlier runs with other tasks or entries."""
+    lines = (arguments.work / STORE).read_text(encoding="utf-8").splitlines()
+    return [
+        row
+        for row in map(json.loads, lines)
+        if row.items() >= settings_of(arguments).items() and row["seed"] < arguments.seeds
     ]
 
 
