@@ -21,7 +21,7 @@ from oceaninv.inference.checkpoint import (
     write_tensors,
 )
 from oceaninv.inference.networks import Network, new_network
-from oceaninv.inference.objectives import Objective, Step, make_objective
+from oceaninv.inference.objectives import DEFAULT_OBJECTIVE, Objective, Step, make_objective
 from oceaninv.scenario.training import Training
 
 # index (b,), generator -> normal scores v (b, d) and features (b, p), float32; noise drawn afresh
@@ -54,7 +54,7 @@ def fit(
     settings: Training,
     *,
     seed: int,
-    objective: str = "nll",
+    objective: str = DEFAULT_OBJECTIVE,
     estimator: str = "cinn",
     checkpoint: Path | None = None,
     resume: bool = False,
