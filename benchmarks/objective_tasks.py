@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from grid import NAME, coarse_replicas, grid_posterior
 from torch import Tensor
-from two_parameters import NAME, cells, grid_posterior
 
 from oceaninv.files import whole_file
 from oceaninv.inference.features import measured_features
@@ -19,7 +19,6 @@ from oceaninv.inference.matched_field import simulate_references
 from oceaninv.inference.training import noisy_pairs
 from oceaninv.measurement.synthetic import synthetic_measurement
 from oceaninv.scenario import load_scenario
-from oceaninv.scenario.predict import predict
 from oceaninv.scenario.training import Training
 from oceaninv.simulation import load_training_set, simulate
 
@@ -126,16 +125,15 @@ def swellex(n: int, observations: int, work: Path) -> Task:
     )
     grid = work / f"{NAME}-grid.npy"
     if not grid.exists():
-        coarse = torch.cat([predict(scenario, part) for part in cells(scenario)[0].split(1000)])
-        with whole_file(grid) as temporary:
-            np.save(temporary, coarse.numpy())
+        with whole_file(grid) as temporary, open(temporary, "wb") as file:
+            np.save(file, coarse_replicas(scenario).numpy())
     coarse = torch.from_numpy(np.load(grid))
     seen = []
     for i in range(observations):
         measurement, _ = synthetic_measurement(scenario, seed=SEED + i)
-        theta = torch.from_numpy(grid_posterior(scenario, measurement, coarse, 4000, SEED + i))
+        draws, _ = grid_posterior(scenario, measurement, coarse, 4000, SEED + i)
         features = measured_features(measurement.data[None], references)
-        seen.append((features, scenario.prior.to_normal(theta).float()))
+        seen.append((features, scenario.prior.to_normal(torch.from_numpy(draws)).float()))
     generator = torch.Generator().manual_seed(SEED)
     return Task(
         NAME,

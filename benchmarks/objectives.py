@@ -1,21 +1,23 @@
 """Which objective gives the best posterior in the same time?
 
-Every objective trains the same network on the same simulations for the same time, on three
-problems with a known posterior: `swellex96-2p` (dense grid), the inverse-kinematics arm of Kruse
-et al. 2021 (importance sampling from the prior) and two moons of sbibm (exact draws). The arm's
-end point carries normal noise of 0.05: without noise its posterior has no density. The learning
-rate is chosen by the validation score on a seed that is not reported. `inn nll` and
-`released vina-js` are the invertible network with the observation among its outputs, as repaired
-and as released; they have no density.
+Every objective trains the same network on the same simulations for the same time, seconds of the
+processor on one thread, on three problems with a known posterior: `swellex96-2p` (dense grid), the
+inverse-kinematics arm of Kruse et al. 2021 (importance sampling from the prior) and two moons of
+sbibm (exact draws). The arm's end point carries normal noise of 0.05: without noise its posterior
+has no density. The learning rate is chosen by the validation score on a seed that is not reported.
+`inn nll` and `released vina-js` are the invertible network with the observation among its outputs,
+as repaired and as released; they have no density.
 
     python benchmarks/objectives.py --seconds 20 --seeds 2 --tasks arm      # a first look
     python benchmarks/objectives.py --keep                                   # ten hours
 
-Finished rows are kept in DIR/rows.jsonl (`--work DIR`) and not computed again.
+Finished rows are kept in DIR/rows.jsonl (`--work DIR`) and not computed again; the table has all
+that were made with the same settings.
 
 log q: held-out log-density in normal scores, in nats beyond the prior. C2ST: raw draws against the
 exact posterior, 0.5 cannot be told apart. coverage: mean error of the coverage at 50, 80, 90 and
-95 %. sd ratio: of the posterior's to the exact one's, over unknowns and observations.
+95 %. sd ratio: of the posterior's to the exact one's, over unknowns and observations. Numbers are
+means ± standard deviations over seeds.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ from oceaninv.scenario.training import PRESETS, with_settings
 RATES = (5e-4, 2e-3)
 LEVELS = torch.tensor([0.5, 0.8, 0.9, 0.95])
 FOREVER = 100_000  # epochs: the clock ends training
+STORE = "rows.jsonl"
 TUNING_SEED = 1000
 DRAWS = 2000  # of each posterior that C2ST sees
 COMMON = {"warm_start_epochs": 5, "patience": FOREVER, "epochs": FOREVER}
@@ -82,27 +85,27 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("out/objectives"))
     parser.add_argument("--keep", action="store_true", help="write benchmarks/results/")
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     arguments.work.mkdir(parents=True, exist_ok=True)
     entries = [e.strip() for e in arguments.entries.split(";") if e.strip()] or list(ENTRIES)
-    rows = []
     for task_name in arguments.tasks.split(","):
         task = TASKS[task_name](arguments.simulations, arguments.observations, arguments.work)
         for name in entries:
-            rows += rows_of(name, task, arguments)
-    table, answer = summary(rows)
+            train_seeds(name, task, arguments)
+    table, answer = summary(finished(arguments))
+    settings = {
+        field: getattr(arguments, field)
+        for field in ("seconds", "seeds", "simulations", "observations")
+    }
+    table = ", ".join(f"{field} {value:g}" for field, value in settings.items()) + "\n\n" + table
+    answer |= settings
     finish("objectives", table, answer, seed=0, keep=arguments.keep)
 
 
-def rows_of(name: str, task: Task, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def train_seeds(name: str, task: Task, arguments: argparse.Namespace) -> None:
     """All seeds of an entry, at the learning rate that the validation score chose."""
-    key = {
-        "task": task.name,
-        "entry": name,
-        "simulations": arguments.simulations,
-        "observations": arguments.observations,
-        "time": arguments.seconds,
-    }
-    store = arguments.work / "rows.jsonl"
+    key = {"task": task.name, "entry": name, **settings_of(arguments)}
+    store = arguments.work / STORE
     tuning = {
         rate: kept(
             store,
@@ -112,13 +115,30 @@ def rows_of(name: str, task: Task, arguments: argparse.Namespace) -> list[dict[s
         for rate in RATES
     }
     rate = min(tuning, key=lambda r: (tuning[r] is None, tuning[r]))
-    return [
+    for seed in range(arguments.seeds):
         kept(
             store,
             {**key, "seed": seed, "rate": rate},
             lambda seed=seed: judged(name, task, arguments, seed, rate),
         )
-        for seed in range(arguments.seeds)
+
+
+def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What rows of one table have in common."""
+    return {
+        "simulations": arguments.simulations,
+        "observations": arguments.observations,
+        "time": arguments.seconds,
+    }
+
+
+def finished(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """The rows of these settings, also those of earlier runs with other tasks or entries."""
+    lines = (arguments.work / STORE).read_text(encoding="utf-8").splitlines()
+    return [
+        row
+        for row in map(json.loads, lines)
+        if row.items() >= settings_of(arguments).items() and row["seed"] < arguments.seeds
     ]
 
 
@@ -143,7 +163,7 @@ def trained(
     entry = ENTRIES[name]
     changes = {**task.settings, **COMMON, **dict(entry.settings), "learning_rate": rate}
     changes |= {"epochs": FOREVER}  # also where a preset says otherwise
-    begun = time.perf_counter()
+    begun = time.process_time()
     try:
         result = fit(
             task.draw,
@@ -154,10 +174,11 @@ def trained(
             estimator=entry.estimator,
             guesses=task.guesses if entry.estimator == "cinn" else 0,
             max_minutes=arguments.seconds / 60,
+            clock=time.process_time,
         )
     except TrainingError:
-        return None, None, time.perf_counter() - begun
-    return result.estimator, result.record["validation"], time.perf_counter() - begun
+        return None, None, time.process_time() - begun
+    return result.estimator, result.record["validation"], time.process_time() - begun
 
 
 def judged(

@@ -69,13 +69,20 @@ def main() -> None:
         "sbi NPE, spline flow": (lambda m, n, s: sbi_draws(peer, ours, m, n, s), peer_seconds),
     }
     references = reference_draws(ours, arguments)
+    count = arguments.simulations or scenario.training.n_simulations
+    ended = "until it converged"
+    if arguments.max_epochs and epochs >= arguments.max_epochs:
+        ended = "ended there, still improving"
     lines = [
-        "method                C2ST   worst  outside prior  training (s)  10,000 draws each (s)"
+        f"{scenario.name}, {count} simulations, {len(references)} measurements; sbi: {epochs} "
+        f"epochs, {ended}",
+        "",
+        "method                C2ST   worst  outside prior  training (s)  10,000 draws each (s)",
     ]
     answer: dict[str, object] = {
         "scenario": scenario.name,
         "ours": arguments.ours or "built-in",
-        "simulations": arguments.simulations or scenario.training.n_simulations,
+        "simulations": count,
         "n": len(references),
         "sbi_epochs": epochs,
     }

@@ -41,9 +41,12 @@ from oceaninv.scenario import Scenario
 SEED = 20_000  # far from the seeds of training
 FOLDER = Path(__file__).parent / "references"
 DRAWS = 2000
+MEASUREMENTS = 20
 SETTINGS = {
-    "emcee": ChainSettings(effective_samples=2100, max_steps=200_000, samples=20_000),
-    "nautilus": ChainSettings(effective_samples=3000, max_steps=20_000, samples=20_000),
+    "emcee": ChainSettings(walkers=192, effective_samples=2100, max_steps=50_000, samples=20_000),
+    "nautilus": ChainSettings(
+        walkers=1000, effective_samples=3000, max_steps=20_000, samples=20_000
+    ),
 }
 LIMITS = {"rhat": 1.01, "ess": 2000.0, "c2st": 0.53}
 
@@ -53,7 +56,7 @@ Row = dict[str, np.ndarray | float | int]
 def main() -> None:
     parser = argparse.ArgumentParser(description="reference posteriors of held-out measurements")
     parser.add_argument("scenario", help="built-in scenario")
-    parser.add_argument("-n", type=int, default=20, help="held-out measurements")
+    parser.add_argument("-n", type=int, default=MEASUREMENTS, help="held-out measurements")
     parser.add_argument("--seed", type=int, default=SEED, help="seed of the first")
     parser.add_argument("--resume", action="store_true", help="go on with what is there")
     parser.add_argument("--keep", action="store_true", help="write benchmarks/results/")
@@ -86,7 +89,7 @@ def main() -> None:
     answer = summary(rows)
     finish(
         f"references_{scenario.name}",
-        "\n".join([header(rows[0]), *map(line, rows)]),
+        "\n".join([counted(rows), "", header(rows[0]), *map(line, rows)]),
         answer,
         seed=arguments.seed,
         keep=arguments.keep,
@@ -175,6 +178,14 @@ def read(path: Path, scenario: Scenario) -> list[Row]:
     return [
         {name: values[i] for name, values in columns.items()} for i in range(len(columns["seed"]))
     ]
+
+
+def counted(rows: list[Row]) -> str:
+    """How many measurements of the twenty there are, and on how many the samplers agree."""
+    done = f"{len(rows)} of {MEASUREMENTS} measurements"
+    if "rhat" not in rows[0]:
+        return f"{done}, each on a dense grid"
+    return f"{done}; the two samplers agree on {sum(map(agree, rows))}"
 
 
 def header(row: Row) -> str:

@@ -35,10 +35,10 @@ def sample_ensembles(
     """Several independent ensembles (emcee), as long as it takes.
 
     The ensembles start from annealed draws of the prior, or of `start` (`anneal`), and move by
-    differential evolution, snooker and stretch moves. After every segment the first 5
-    autocorrelation times (at most half of the run) are left out as burn-in and the rest is judged:
-    the run ends when every unknown has the effective samples asked for and R-hat is at most 1.01,
-    or at the greatest number of steps, then with a warning.
+    steps towards a fitted Student distribution, differential evolution and snooker moves. After
+    every segment the first 5 autocorrelation times (at most half of the run) are left out as
+    burn-in and the rest is judged: the run ends when every unknown has the effective samples asked
+    for and R-hat is at most 1.01, or at the greatest number of steps, then with a warning.
 
     Args:
         log_likelihood: ln L at v (n, dim), as (n,).
@@ -139,7 +139,7 @@ def sample_ensembles(
 
 
 def _walkers(settings: ChainSettings, dim: int) -> int:
-    walkers = settings.walkers or max(32, 4 * dim)
+    walkers = settings.walkers or max(32, 8 * dim)
     if walkers % 2 or walkers < max(8, 2 * dim):
         raise InputError(
             f"walkers: {walkers} is not an even number of at least {max(8, 2 * dim)} "

@@ -23,7 +23,7 @@ class ChainSettings:
     Attributes:
         ensembles: independent ensembles, 2 or more: R-hat compares them. Nested sampling has one
             run only.
-        walkers: walkers of each ensemble, even; None for the larger of 32 and 4 per unknown. In
+        walkers: walkers of each ensemble, even; None for the larger of 32 and 8 per unknown. In
             nested sampling: live points; None for 2000.
         effective_samples: the run ends when every unknown has as many, and R-hat is below 1.01.
         max_steps: the run ends here at the latest, after the starting phase. A step of nested

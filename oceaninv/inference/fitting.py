@@ -21,7 +21,7 @@ from oceaninv.inference.checkpoint import (
     write_tensors,
 )
 from oceaninv.inference.networks import Network, new_network
-from oceaninv.inference.objectives import Objective, Step, make_objective
+from oceaninv.inference.objectives import DEFAULT_OBJECTIVE, Objective, Step, make_objective
 from oceaninv.scenario.training import Training
 
 # index (b,), generator -> normal scores v (b, d) and features (b, p), float32; noise drawn afresh
@@ -54,7 +54,7 @@ def fit(
     settings: Training,
     *,
     seed: int,
-    objective: str = "nll",
+    objective: str = DEFAULT_OBJECTIVE,
     estimator: str = "cinn",
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -62,6 +62,7 @@ def fit(
     together: int = 1,
     fingerprint: str = "",
     max_minutes: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
     progress: Progress | None = None,
 ) -> Fit:
     """Train a fresh network on n simulations, with noise drawn anew in every epoch.
@@ -85,14 +86,15 @@ def fit(
         guesses: with how many guesses of the posterior the features end, see `Estimator`
         together: simulations in a row that share an environment: they are held out together
         fingerprint: of the data; a checkpoint of other data or settings is refused
-        max_minutes: wall-clock limit
+        max_minutes: limit of time
+        clock: that measures it, in seconds; `time.process_time` where others use the machine
         progress: called after each epoch
 
     Raises:
         InputError: unknown objective, or a checkpoint of another training
         TrainingError: the loss became NaN before any epoch was finished
     """
-    loop = _Loop(draw, n, settings, seed, objective, estimator, guesses, together)
+    loop = _Loop(draw, n, settings, seed, objective, estimator, guesses, together, clock)
     identity = {
         "settings": settings.model_dump(mode="json"),
         "seed": seed,
@@ -153,7 +155,9 @@ class _Loop:
         estimator: str,
         guesses: int,
         together: int,
+        clock: Callable[[], float],
     ) -> None:
+        self.clock = clock
         self.draw, self.settings, self.seed = draw, settings, seed
         first = torch.arange(0, n, together)
         first = first[torch.randperm(len(first), generator=_generator(seed, _SPLIT))]
@@ -205,7 +209,7 @@ class _Loop:
 
     def run_epoch(self, limit: float) -> None:
         """One pass over the simulations, the validation score, and the decision to go on."""
-        begun, before = time.monotonic(), self.seconds
+        begun, before = self.clock(), self.seconds
         epoch = len(self.history)
         objective = self.warm_start if epoch < self.objective.warm_start_epochs else self.objective
         map_moves = objective.critic is None or epoch >= self.first_own_epoch
@@ -215,7 +219,7 @@ class _Loop:
         share = 0.0
         self.estimator.train()
         for position, v, features, generator in self._batches(epoch):
-            self.seconds = before + time.monotonic() - begun
+            self.seconds = before + self.clock() - begun
             share = max((epoch + position) / self.settings.epochs, self.seconds / limit)
             if share >= 1:
                 break
@@ -242,7 +246,7 @@ class _Loop:
                 break
 
         score = self._score() if finite else math.nan
-        self.seconds = before + time.monotonic() - begun
+        self.seconds = before + self.clock() - begun
         self.history.append(
             {
                 "loss": float(np.mean(losses)) if losses else 0.0,

@@ -16,7 +16,7 @@ from oceaninv.inference.fitting import Draw, Progress, fit
 from oceaninv.inference.matched_field import MatchedField, simulate_references
 from oceaninv.inference.model import Model
 from oceaninv.inference.networks import check_estimator
-from oceaninv.inference.objectives import check_objective
+from oceaninv.inference.objectives import DEFAULT_OBJECTIVE, check_objective
 from oceaninv.inference.remaining import remaining_divergence
 from oceaninv.measurement import scenario_noise
 from oceaninv.scenario import Scenario, load_scenario
@@ -34,7 +34,7 @@ def train(
     out: str | Path,
     data: str | Path | None = None,
     seed: int = 0,
-    objective: str = "nll",
+    objective: str = DEFAULT_OBJECTIVE,
     estimator: str = "cinn",
     settings: Mapping[str, object] | None = None,
     n_simulations: int | None = None,

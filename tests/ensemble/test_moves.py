@@ -5,16 +5,16 @@ import pytest
 from oceaninv.ensemble.moves import (
     BlockMove,
     Proposal,
+    crank_nicolson,
     differential_evolution,
     mode_jump,
     snooker,
-    stretch,
 )
 
 DIM, ENSEMBLES, WALKERS = 3, 4, 30
 
 
-@pytest.mark.parametrize("proposal", [differential_evolution, mode_jump, snooker, stretch])
+@pytest.mark.parametrize("proposal", [crank_nicolson, differential_evolution, mode_jump, snooker])
 def test_each_proposal_alone_keeps_a_normal_target(proposal: Proposal) -> None:
     sampler = _sampler(proposal)
     start = np.random.default_rng(1).standard_normal((ENSEMBLES * WALKERS, DIM))
@@ -26,7 +26,27 @@ def test_each_proposal_alone_keeps_a_normal_target(proposal: Proposal) -> None:
     assert 0.1 < sampler.acceptance_fraction.mean() < 0.9
 
 
-@pytest.mark.parametrize("proposal", [differential_evolution, snooker, stretch])
+def test_fitted_student_steps_forget_a_correlated_start_soonest() -> None:
+    # A normal target of 10 unknowns, whose scales differ by 1000, from its own draws.
+    dim, walkers = 10, 100
+    scale = np.logspace(-3, 0, dim)
+    start = np.random.default_rng(1).standard_normal((2 * walkers, dim)) * scale
+    left = {}
+    for proposal in (crank_nicolson, differential_evolution):
+        sampler = emcee.EnsembleSampler(
+            2 * walkers,
+            dim,
+            lambda v: -0.5 * np.sum((v / scale) ** 2, -1),
+            moves=[BlockMove(proposal, 2)],
+            vectorize=True,
+        )
+        sampler.random_state = np.random.RandomState(3).get_state()
+        end = sampler.run_mcmc(start, 15, skip_initial_state_check=True)
+        left[proposal] = np.mean(start * end.coords / scale**2)
+    assert left[crank_nicolson] < 0.1 < 0.3 < left[differential_evolution]
+
+
+@pytest.mark.parametrize("proposal", [differential_evolution, snooker])
 def test_walkers_never_leave_the_affine_span_of_their_own_ensemble(proposal: Proposal) -> None:
     sampler = _sampler(proposal)
     start = np.random.default_rng(1).standard_normal((ENSEMBLES, WALKERS, DIM))
@@ -39,7 +59,7 @@ def test_walkers_never_leave_the_affine_span_of_their_own_ensemble(proposal: Pro
 
 def test_coinciding_walkers_do_no_harm() -> None:
     x = np.zeros((4, DIM))
-    for proposal in (differential_evolution, mode_jump, snooker, stretch):
+    for proposal in (crank_nicolson, differential_evolution, mode_jump, snooker):
         moved, log_factor = proposal(x, np.zeros((6, DIM)), np.random.RandomState(0))
         assert np.isfinite(moved).all()
         assert not np.isnan(log_factor).any()
