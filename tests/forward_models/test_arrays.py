@@ -138,3 +138,29 @@ def test_gradcheck_through_the_shape_of_the_array(kind: str) -> None:
     places = ([0.3, -0.4], [1.1, 2.2], [[10.3, 40.1], [21.7, 50.2]])
     inputs = tuple(torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in places)
     assert gradcheck(scaled, inputs, eps=1e-6, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("coherence", ["coherent", "incoherent"])
+def test_each_environment_may_have_its_own_source_receivers_and_ranges(coherence: str) -> None:
+    guides = [
+        Environment.from_layers([Layer([0, depth], [1500, 1490])], HalfSpace(1700, 1800, 0.5))
+        for depth in (80.0, 120.0)
+    ]
+    source = torch.tensor([[20.0, 30.0], [40.0, 50.0]])
+    receiver = torch.tensor([[10.0, 50.0, 70.0], [60.0, 20.0, 110.0]])
+    ranges = torch.tensor([[500.0], [4000.0]])
+
+    def field(environment: Environment, rows: slice | int) -> torch.Tensor:
+        return pressure(
+            environment,
+            [60.0, 150.0],
+            source_depth=source[rows],
+            receiver_depth=receiver[rows],
+            range_m=ranges[rows],
+            coherence=coherence,
+        )
+
+    together = field(stack(guides), slice(None))
+    alone = torch.cat([field(guide, row) for row, guide in enumerate(guides)])
+    assert together.shape == (2, 2, 2, 3, 1)
+    torch.testing.assert_close(together, alone, rtol=1e-12, atol=1e-15)
