@@ -77,9 +77,10 @@ def main() -> None:
         answer[f"{name} training_calls"] = simulations
         answer[f"{name} training_seconds"] = training
         for method, of in cost.items():
+            reliable = "-" if math.isnan(of.reliable) else f"{of.reliable:.0%}"
             row = (
                 f"{name:16}  {method:11}  {of.calls:8.0f}  {of.seconds:8.1f}"
-                f"  {of.effective:9.0f}  {of.reliable:8.0%}"
+                f"  {of.effective:9.0f}  {reliable:>8}"
             )
             if method != "chains":
                 pays = (
