@@ -29,7 +29,7 @@ from forward_models.normal_modes.steps import H2, Q0I, Q0R
 # in parts, and so is one that is then found further from where it was predicted than the first of
 # the limits. Two that end in one go again, in shorter parts under a stricter limit.
 _SHIFT_LIMIT = 0.3
-_LIMITS = (0.15, 0.1, 0.05)
+_LIMITS = (0.02, 0.02, 0.01)
 _LONGEST = (0.1, 0.02)
 _EXACT = 1e-14  # error that Newton's method leaves, in shares of that distance
 _NEWTON_LIMIT = 12
@@ -53,17 +53,19 @@ def complex_modes(
     part = np.abs(drift) / spacing
     part = np.where(part < _SHIFT_LIMIT, 1.0, _SHIFT_LIMIT / np.maximum(part, _SHIFT_LIMIT))
     x, good = follow_of(items, lanes, start, drift, spacing, part, 1.0, _LIMITS[0])
+    x[~good] = (start + drift)[~good]
     hard = ~good | _duplicates(lanes, x, start, spacing)
     for longest, limit in zip(_LONGEST, _LIMITS[1:], strict=True):
         if not hard.any():
             break
         h = np.flatnonzero(hard)
-        x[h], _ = follow_of(
+        again, found = follow_of(
             items, lanes[h], start[h], drift[h], spacing[h], part[h], longest, limit
         )
-        hard = _duplicates(lanes, x, start, spacing)
+        x[h[found]], good[h[found]] = again[found], True
+        hard = ~good | _duplicates(lanes, x, start, spacing)
     for lane in np.flatnonzero(hard).tolist():
-        if _duplicates(lanes, x, start, spacing)[lane]:
+        if not good[lane] or _duplicates(lanes, x, start, spacing)[lane]:
             x[lane] = _deflated(items, lanes, x, lane, start[lane], drift[lane], spacing[lane])
     moved = np.flatnonzero(np.abs(drift) > _SHIFT_LIMIT * spacing)
     node = lanes.node.copy()
@@ -142,6 +144,7 @@ def _deflated(
     above = np.concatenate([x[lane] + 1j * np.array(ladder), start + 1j * np.array(ladder)])
     item = lanes.item[lane]
     lossy = np.argmax(items.steps[items.first[item] : items.first[item + 1], Q0I])
+    beyond = []  # roots that are faster than any member without the loss
     for trial, node in product((start + drift, *above), (lanes.node[lane], lossy)):
         at, move = complex(trial), math.inf
         here = Lanes(np.array([item]), np.array([node]))
@@ -153,9 +156,12 @@ def _deflated(
             at -= move
             if not abs(move) > _DEFLATED * spacing:
                 break
-        if abs(move) <= _DEFLATED * spacing and np.abs(at - others).min() > 1e-6 * spacing:
-            return complex(at)
-    return complex(x[lane])
+        apart = np.abs(at - others).min(initial=np.inf) > 1e-6 * spacing
+        if abs(move) <= _DEFLATED * spacing and apart and at.imag > -1e-6 * spacing:
+            if at.real > items.x_min[item]:
+                return complex(at)
+            beyond.append(complex(at))
+    return beyond[0] if beyond else complex(x[lane])
 
 
 def _duplicates(lanes: Lanes, x: np.ndarray, start: np.ndarray, spacing: np.ndarray) -> np.ndarray:

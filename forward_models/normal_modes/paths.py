@@ -50,6 +50,8 @@ _NEWTON_LIMIT = 12
 _SHORTEST = 1e-5  # of the path: a root that a branch cut stops goes the rest of it at once
 _SHORTER, _LONGER = 0.4, 1.8
 _SMOOTH = 0.2  # share of the limit below which the next part may be longer
+_NEAR = 2.0  # shares of what separates and moves the roots, of a jump along the rest of a path
+_GROWTH = 1e-6  # of roots that only rounding makes grow, in shares of the distance to the next
 _REMEMBERED = 3  # points of a path that tell how it goes on
 
 
@@ -77,7 +79,8 @@ def follow(
     A part of a path, ``part`` to begin with and ``longest`` at most, is predicted by a polynomial
     and corrected by Newton's method. A correction beyond ``limit`` of ``spacing``, the distance to
     the next root, may have gone to that one: the part is taken in shorter ones. ``tolerance`` is
-    the error that is left, in shares of ``spacing``; not good is a root that never met it.
+    the error that is left, in shares of ``spacing``. Not good is a root that never met it, one
+    that grows, and one that is nowhere near where its path had led.
     """
     n, queued = start.size, 0
     x, good = start.copy(), np.zeros(n, np.bool_)
@@ -166,7 +169,9 @@ def follow(
             if lost and not forced[m]:
                 ahead[m], turns[m] = _SHORTER * ahead[m], 0
             elif final and (met or lost):
-                x[i], good[i], busy[m] = at[m], met, False
+                near = abs(at[m] - guess[m]) < _NEAR * (spacing[i] + abs(drift[i]))
+                near = math.isinf(limit) or (near and at[m].imag > -_GROWTH * spacing[i])
+                x[i], good[i], busy[m] = at[m], met and near, False
             elif met or lost:
                 _remember(loss[m], at[m], start[i], drift[i], shares[m], rests[m], known[m])
                 known[m] = min(known[m] + 1, _REMEMBERED)

@@ -177,14 +177,15 @@ def infer(
             f"{chain}; {_MEND}."
         )
     kept, log_weight = thin(smoothed, samples, np.random.default_rng([seed, 2]))
+    # What smoothing took from a weight; where there is no weight it had nothing to take.
+    taken = np.subtract(raw_weight, smoothed, out=np.zeros(len(smoothed)), where=smoothed > -np.inf)
     return make_posterior(
         scenario,
         measurement,
         prior.from_normal(draws.v[kept]),
         log_likelihood=draws.log_likelihood[kept],
         log_weight=log_weight,
-        # What the weights would be without smoothing.
-        sample_stats={"log_weight_raw": log_weight + (raw_weight - smoothed)[kept]},
+        sample_stats={"log_weight_raw": log_weight + taken[kept]},
         method=f"{model.family} + importance re-weighting",
         seed=seed,
         attributes=attributes,
