@@ -19,9 +19,10 @@ from numba import njit
 from forward_models.normal_modes.items import (
     Items,
     Lanes,
+    follow_of,
     wronskian_of,
 )
-from forward_models.normal_modes.paths import follow
+from forward_models.normal_modes.paths import NEWTON_LIMIT
 from forward_models.normal_modes.real_modes import neighbour_distance
 from forward_models.normal_modes.steps import H2, Q0I, Q0R
 
@@ -32,7 +33,6 @@ _SHIFT_LIMIT = 0.3
 _LIMITS = (0.02, 0.02, 0.01)
 _LONGEST = (0.1, 0.02)
 _EXACT = 1e-14  # error that Newton's method leaves, in shares of that distance
-_NEWTON_LIMIT = 12
 _DEFLATED = 1e-6  # the last move of deflated Newton steps, whose error is about its square
 # Nepers between a node and where its mode is strong beyond which the node moves.
 _FAR = 2.0
@@ -52,7 +52,7 @@ def complex_modes(
     spacing = np.maximum(neighbour_distance(lanes, start.real), _CLOSEST * mean[lanes.item])
     part = np.abs(drift) / spacing
     part = np.where(part < _SHIFT_LIMIT, 1.0, _SHIFT_LIMIT / np.maximum(part, _SHIFT_LIMIT))
-    x, good = follow_of(items, lanes, start, drift, spacing, part, 1.0, _LIMITS[0])
+    x, good = follow_of(items, lanes, start, drift, spacing, part, 1.0, _LIMITS[0], _EXACT)
     x[~good] = (start + drift)[~good]
     hard = ~good | _duplicates(lanes, x, start, spacing)
     for longest, limit in zip(_LONGEST, _LIMITS[1:], strict=True):
@@ -60,7 +60,7 @@ def complex_modes(
             break
         h = np.flatnonzero(hard)
         again, found = follow_of(
-            items, lanes[h], start[h], drift[h], spacing[h], part[h], longest, limit
+            items, lanes[h], start[h], drift[h], spacing[h], part[h], longest, limit, _EXACT
         )
         x[h[found]], good[h[found]] = again[found], True
         hard = ~good | _duplicates(lanes, x, start, spacing)
@@ -88,42 +88,6 @@ def newton(
     return follow_of(items, lanes, x, still, spacing, whole, 1.0, np.inf, tolerance)
 
 
-def follow_of(
-    items: Items,
-    lanes: Lanes,
-    start: np.ndarray,
-    drift: np.ndarray,
-    spacing: np.ndarray,
-    part: np.ndarray,
-    longest: float,
-    limit: float,
-    tolerance: float = _EXACT,
-) -> tuple[np.ndarray, np.ndarray]:
-    """(x, good) of every lane; see :func:`forward_models.normal_modes.paths.follow`."""
-    # Guides of as many steps go together.
-    order = np.argsort(np.diff(items.first)[lanes.item], kind="stable")
-    x, good = np.empty(start.size, np.complex128), np.empty(start.size, bool)
-    x[order], good[order] = follow(
-        start[order].astype(np.complex128),
-        drift[order],
-        spacing[order],
-        part[order],
-        longest,
-        limit,
-        tolerance,
-        lanes.item[order],
-        lanes.node[order],
-        items.steps,
-        items.first,
-        items.top,
-        items.kind,
-        items.q_bottom,
-        items.rho_bottom,
-        items.q_shear,
-    )
-    return x, good
-
-
 def _deflated(
     items: Items,
     lanes: Lanes,
@@ -148,7 +112,7 @@ def _deflated(
     for trial, node in product((start + drift, *above), (lanes.node[lane], lossy)):
         at, move = complex(trial), math.inf
         here = Lanes(np.array([item]), np.array([node]))
-        for _ in range(4 * _NEWTON_LIMIT):
+        for _ in range(4 * NEWTON_LIMIT):
             value, change = wronskian_of(items, here, np.array([at]), np.ones(1))
             pull = np.sum(1.0 / (at - others)) if (at != others).all() else np.nan
             ratio = change[0] / value[0] if value[0] != 0 else np.inf

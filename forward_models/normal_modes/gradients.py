@@ -60,13 +60,7 @@ class Cotangents:
             np.ascontiguousarray(g_phi),
             np.repeat(self.at[rows], frequencies, axis=0),
             *modes.lanes.blocks(),
-            items.steps,
-            items.first,
-            items.top,
-            items.kind,
-            items.q_bottom,
-            items.rho_bottom,
-            items.q_shear,
+            *items.guides,
         )
         c_top, c_bottom, thickness, rho = segment_cotangents(
             g_steps,

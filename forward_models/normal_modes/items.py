@@ -8,11 +8,13 @@ are neighbours, which is what the kernels call a block.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from forward_models.normal_modes.lossless import lossless
 from forward_models.normal_modes.mode_functions import mode_functions
+from forward_models.normal_modes.paths import follow
 from forward_models.normal_modes.phase import phase
 from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE, Q0I
 from forward_models.normal_modes.wronskian import ALONG_X, wronskian
@@ -61,6 +63,19 @@ class Items:
             q_shear=self.q_shear[item],
             open=self.open[item],
             x_interface=self.x_interface[item],
+        )
+
+    @property
+    def guides(self) -> tuple[Any, ...]:
+        """What shots through lossy guides need to know of them, in the order of the kernels."""
+        return (
+            self.steps,
+            self.first,
+            self.top,
+            self.kind,
+            self.q_bottom,
+            self.rho_bottom,
+            self.q_shear,
         )
 
     def __len__(self) -> int:
@@ -170,16 +185,40 @@ def _wronskian(
         np.ascontiguousarray(x),
         np.ascontiguousarray(loss),
         direction,
-        *lanes.blocks(),
-        items.steps,
-        items.first,
-        items.top,
-        items.kind,
-        items.q_bottom,
-        items.rho_bottom,
-        items.q_shear,
         whole,
+        *lanes.blocks(),
+        *items.guides,
     )
+
+
+def follow_of(
+    items: Items,
+    lanes: Lanes,
+    start: np.ndarray,
+    drift: np.ndarray,
+    spacing: np.ndarray,
+    part: np.ndarray,
+    longest: float,
+    limit: float,
+    tolerance: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(x, good) of every lane; see :func:`forward_models.normal_modes.paths.follow`."""
+    # Guides of as many steps go together.
+    order = np.argsort(np.diff(items.first)[lanes.item], kind="stable")
+    x, good = np.empty(start.size, np.complex128), np.empty(start.size, bool)
+    x[order], good[order] = follow(
+        start[order].astype(np.complex128),
+        drift[order],
+        spacing[order],
+        part[order],
+        longest,
+        limit,
+        tolerance,
+        lanes.item[order],
+        lanes.node[order],
+        *items.guides,
+    )
+    return x, good
 
 
 def mode_functions_of(
@@ -193,11 +232,5 @@ def mode_functions_of(
         loss,
         np.ascontiguousarray(depth),
         *lanes.blocks(),
-        items.steps,
-        items.first,
-        items.top,
-        items.kind,
-        items.q_bottom,
-        items.rho_bottom,
-        items.q_shear,
+        *items.guides,
     )

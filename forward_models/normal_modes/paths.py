@@ -17,36 +17,44 @@ from numba import njit
 from forward_models.normal_modes.propagator import complex_eta_functions
 from forward_models.normal_modes.steps import (
     H2,
-    HALF_SPACE,
     HRHO,
     INV_HRHO,
     LARGE,
     Q0I,
     Q0R,
-    RIGID,
-    THICKNESS,
     V1I,
     V1R,
     V2I,
     V2R,
-    VACUUM,
     VECTOR,
     reach,
 )
-from forward_models.normal_modes.wronskian import ALONG_X, half_space_decay, half_space_state
+from forward_models.normal_modes.wronskian import (
+    ALONG_X,
+    DPHI,
+    DPHR,
+    DPSI,
+    DPSR,
+    LOG_SCALE,
+    LOSS,
+    N_ROWS,
+    PHI,
+    PHR,
+    PSI,
+    PSR,
+    XI,
+    XR,
+    start_lane,
+    unpack,
+)
 
-_FAST = {"contract", "nsz", "arcp", "reassoc"}
-
-# Rows of the state of a shot, one column a lane, and columns of a step as a lane meets it: with
-# its sign of direction and its share of the loss.
-XR, XI, PHR, PHI, PSR, PSI, DPHR, DPHI, DPSR, DPSI, LOG_SCALE = range(11)
-N_ROWS = 11
+# Columns of a step as a lane meets it: with its sign of direction and its share of the loss.
 _H2, _Z_RE, _Z_IM, _V1R, _V1I, _V2R, _V2I, _HRHO, _INV_HRHO = range(9)
 _TILE = 8  # steps between two looks at the size of the states
 
 # On the way roots need only be told apart; errors in shares of the distance to the next root.
 _ON_THE_WAY = 3e-3
-_NEWTON_LIMIT = 12
+NEWTON_LIMIT = 12
 _SHORTEST = 1e-5  # of the path: a root that a branch cut stops goes the rest of it at once
 _SHORTER, _LONGER = 0.4, 1.8
 _SMOOTH = 0.2  # share of the limit below which the next part may be longer
@@ -92,6 +100,7 @@ def follow(
     last_value, last_slope, last_at = guess.copy(), guess.copy(), guess.copy()
     last_unit = np.zeros(VECTOR)
     above, below = np.zeros((N_ROWS, VECTOR)), np.zeros((N_ROWS, VECTOR))
+    upper, lower = np.zeros(VECTOR, np.int64), np.zeros(VECTOR, np.int64)
     last, count = np.zeros((2, VECTOR), np.int64), np.zeros((2, VECTOR), np.int64)
     tile = np.empty((_TILE, 9, VECTOR))
     while True:
@@ -119,15 +128,19 @@ def follow(
             if lane[m] < 0:  # fewer lanes than slots
                 lane[m], at[m], loss[m] = lane[0], at[0], loss[0]
             i = lane[m]
+            stack = steps[first[item[i]] : first[item[i] + 1]]
             if turns[m] == 0:
-                _reach(at[m].real, m, item[i], node[i], steps, first, last, count)
-            _start(
+                upper[m], lower[m] = reach(stack, at[m].real, node[i])
+                last[0, m], last[1, m] = first[item[i]] + node[i] - 1, first[item[i]] + node[i]
+                count[0, m], count[1, m] = node[i] - upper[m], lower[m] - node[i]
+            start_lane(
                 at[m],
                 loss[m],
                 m,
-                steps[first[item[i]] : first[item[i] + 1]],
-                last[:, m] - first[item[i]],
-                count[:, m],
+                ALONG_X,
+                stack,
+                upper[m],
+                lower[m],
                 top,
                 kind[item[i]],
                 q_bottom[item[i]],
@@ -136,14 +149,14 @@ def follow(
                 above,
                 below,
             )
-        _carry(steps, last[0], count[0], 1, loss, above, tile)
-        _carry(steps, last[1], count[1], -1, loss, below, tile)
+        _carry(steps, last[0], count[0], 1, above, tile)
+        _carry(steps, last[1], count[1], -1, below, tile)
         for m in range(VECTOR):
             if not busy[m]:
                 continue
             i = lane[m]
-            f, g, df, dg = _unpack(above, m)
-            u, v, du, dv = _unpack(below, m)
+            f, g, df, dg = unpack(above, m)
+            u, v, du, dv = unpack(below, m)
             value, slope = f * v - u * g, df * v + f * dv - du * g - u * dg
             unit = above[LOG_SCALE, m] + below[LOG_SCALE, m]
             move = -value / slope
@@ -164,7 +177,7 @@ def follow(
             before[m] = size
             final = loss[m] >= 1.0
             met = error < (tolerance if final else _ON_THE_WAY)
-            lost = not math.isfinite(size) or (turns[m] == _NEWTON_LIMIT and not met)
+            lost = not math.isfinite(size) or (turns[m] == NEWTON_LIMIT and not met)
             lost = lost or (not forced[m] and abs(at[m] - guess[m]) > limit * spacing[i])
             if lost and not forced[m]:
                 ahead[m], turns[m] = _SHORTER * ahead[m], 0
@@ -236,82 +249,8 @@ def _remember(
     shares[known], rests[known] = share, ((x - start) / share - drift) / share
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _reach(
-    x: float, m: int, item: int, node: int, steps: Any, first: Any, last: Any, count: Any
-) -> None:
-    """Last step, and how many, of the two shots of lane ``m``."""
-    upper, lower = reach(steps[first[item] : first[item + 1]], x, node)
-    last[0, m], count[0, m] = first[item] + node - 1, node - upper
-    last[1, m], count[1, m] = first[item] + node, lower - node
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _start(
-    x: complex,
-    loss: float,
-    m: int,
-    stack: Any,
-    last: Any,
-    count: Any,
-    top: int,
-    kind: int,
-    q_bottom: complex,
-    rho_bottom: float,
-    q_shear: complex,
-    above: Any,
-    below: Any,
-) -> None:
-    """States of lane ``m`` where its two shots start."""
-    upper, lower = last[0] + 1 - count[0], last[1] + count[1]
-    above[:, m], below[:, m] = 0.0, 0.0
-    above[XR, m], above[XI, m], below[XR, m], below[XI, m] = x.real, x.imag, x.real, x.imag
-    if upper > 0:
-        _pack(above, m, *_decaying(x, loss, stack[upper], -1.0))
-    else:
-        above[PHR if top == RIGID else PSR, m] = 1.0
-    if lower < stack.shape[0]:
-        _pack(below, m, *_decaying(x, loss, stack[lower - 1], 1.0))
-    elif kind == RIGID:
-        below[PHR, m] = 1.0
-    elif kind == VACUUM:
-        below[PSR, m] = -1.0
-    else:
-        state = half_space_state(x, loss, q_bottom, q_shear, rho_bottom, kind, ALONG_X)
-        _pack(below, m, *state)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _decaying(x: complex, loss: float, step: Any, sign: float) -> Any:
-    """The state of a wave that decays downwards (sign 1) or upwards (-1) in the medium of a step.
-
-    No more than a start: what the medium does beyond has decayed by exp(-2 TAIL) where it matters.
-    """
-    rho = step[HRHO] / step[THICKNESS]
-    gamma, change = half_space_decay(x, loss, complex(step[Q0R], step[Q0I]), HALF_SPACE, ALONG_X)
-    return 1.0 + 0j, -sign * gamma / rho, 0j, -sign * change / rho
-
-
 @njit(cache=True, nogil=True)
-def _pack(state: Any, m: int, f: complex, g: complex, df: complex, dg: complex) -> None:
-    state[PHR, m], state[PHI, m], state[PSR, m], state[PSI, m] = f.real, f.imag, g.real, g.imag
-    state[DPHR, m], state[DPHI, m] = df.real, df.imag
-    state[DPSR, m], state[DPSI, m] = dg.real, dg.imag
-
-
-@njit(cache=True, nogil=True)
-def _unpack(state: Any, m: int) -> Any:
-    """(φ, ψ, ∂φ/∂x, ∂ψ/∂x) of one lane."""
-    return (
-        complex(state[PHR, m], state[PHI, m]),
-        complex(state[PSR, m], state[PSI, m]),
-        complex(state[DPHR, m], state[DPHI, m]),
-        complex(state[DPSR, m], state[DPSI, m]),
-    )
-
-
-@njit(cache=True, nogil=True)
-def _carry(steps: Any, last: Any, count: Any, sign: int, loss: Any, state: Any, tile: Any) -> None:
+def _carry(steps: Any, last: Any, count: Any, sign: int, state: Any, tile: Any) -> None:
     """Carries each lane's state over its ``count`` steps, all to arrive together at ``last``."""
     longest = count.max()
     for p in range(0, longest, _TILE):
@@ -320,7 +259,7 @@ def _carry(steps: Any, last: Any, count: Any, sign: int, loss: Any, state: Any, 
             left = longest - 1 - p - i
             for m in range(VECTOR):
                 if left < count[m]:
-                    _lay_out(steps[last[m] - sign * left], sign, loss[m], tile[i], m)
+                    _lay_out(steps[last[m] - sign * left], sign, state[LOSS, m], tile[i], m)
                 else:
                     tile[i, :, m] = 0.0
         _shoot(tile[:size], state)
@@ -342,7 +281,12 @@ def _lay_out(step: Any, sign: float, loss: float, row: Any, m: int) -> None:
     row[_HRHO, m], row[_INV_HRHO, m] = sign * step[HRHO], sign * step[INV_HRHO]
 
 
-@njit("void(f8[:, :, ::1], f8[:, ::1])", cache=True, nogil=True, fastmath=_FAST)
+@njit(
+    "void(f8[:, :, ::1], f8[:, ::1])",
+    cache=True,
+    nogil=True,
+    fastmath={"contract", "nsz", "arcp", "reassoc"},
+)
 def _shoot(tile: Any, state: Any) -> None:
     """Carries the states over the steps of a tile; the matrix is ``propagator``'s.
 

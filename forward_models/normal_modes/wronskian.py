@@ -240,35 +240,24 @@ def shots(
     ``above`` and ``below`` (N_ROWS, VECTOR) are filled with the states at the node, spare lanes
     with copies of the last; states on the way go to kept[slot[node]] where the slot is not -1.
     """
-    above[:], below[:] = 0.0, 0.0
     for m in range(VECTOR):
         lane = min(m, x.size - 1)
-        for state in (above, below):
-            state[XR, m], state[XI, m], state[LOSS, m] = x[lane].real, x[lane].imag, loss[lane]
-    if upper > 0:
-        _decaying(stack, upper, -1.0, direction, above)
-    else:
-        above[PHR if top == RIGID else PSR, :] = 1.0
-    if lower < stack.shape[0]:
-        _decaying(stack, lower - 1, 1.0, direction, below)
-    elif kind == RIGID:
-        below[PHR, :] = 1.0
-    elif kind == VACUUM:
-        below[PSR, :] = -1.0
-    else:
-        for m in range(VECTOR):
-            at = complex(below[XR, m], below[XI, m])
-            u, v, du, dv = half_space_state(
-                at, below[LOSS, m], q_bottom, q_shear, rho_bottom, kind, direction
-            )
-            below[PHR, m], below[PHI, m], below[PSR, m], below[PSI, m] = (
-                u.real,
-                u.imag,
-                v.real,
-                v.imag,
-            )
-            below[DPHR, m], below[DPHI, m] = du.real, du.imag
-            below[DPSR, m], below[DPSI, m] = dv.real, dv.imag
+        start_lane(
+            x[lane],
+            loss[lane],
+            m,
+            direction,
+            stack,
+            upper,
+            lower,
+            top,
+            kind,
+            q_bottom,
+            rho_bottom,
+            q_shear,
+            above,
+            below,
+        )
     if direction == ALONG_X:
         _shoot_along_x(stack, upper, node, direction, above, slot, kept)
         _shoot_along_x(stack, lower, node, direction, below, slot, kept)
@@ -278,19 +267,57 @@ def shots(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _decaying(stack: Any, j: int, sign: float, direction: int, state: Any) -> None:
-    """The state of solutions that decay downwards (sign 1) or upwards (-1) in the medium of step j.
+def start_lane(
+    x: complex,
+    loss: float,
+    m: int,
+    direction: int,
+    stack: Any,
+    upper: int,
+    lower: int,
+    top: int,
+    kind: int,
+    q_bottom: complex,
+    rho_bottom: float,
+    q_shear: complex,
+    above: Any,
+    below: Any,
+) -> None:
+    """Fills column ``m`` of both states: the solutions at the nodes ``upper`` and ``lower``."""
+    for state in (above, below):
+        state[:, m] = 0.0
+        state[XR, m], state[XI, m], state[LOSS, m] = x.real, x.imag, loss
+    if upper > 0:
+        _pack(above, m, *_decaying(x, loss, stack[upper], -1.0, direction))
+    else:
+        above[PHR if top == RIGID else PSR, m] = 1.0
+    if lower < stack.shape[0]:
+        _pack(below, m, *_decaying(x, loss, stack[lower - 1], 1.0, direction))
+    elif kind == RIGID:
+        below[PHR, m] = 1.0
+    elif kind == VACUUM:
+        below[PSR, m] = -1.0
+    else:
+        state = half_space_state(x, loss, q_bottom, q_shear, rho_bottom, kind, direction)
+        _pack(below, m, *state)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _decaying(x: complex, loss: float, step: Any, sign: float, direction: int) -> Any:
+    """(φ, ψ, ∂φ, ∂ψ) that decays downwards (sign 1) or upwards (-1) in the medium of a step.
 
     No more than a start: what the medium does beyond has decayed by exp(-2 TAIL) where it matters.
     """
-    state[PHR, :] = 1.0
-    q, rho = complex(stack[j, Q0R], stack[j, Q0I]), stack[j, HRHO] / stack[j, THICKNESS]
-    for m in range(VECTOR):
-        at = complex(state[XR, m], state[XI, m])
-        gamma, d_gamma = half_space_decay(at, state[LOSS, m], q, HALF_SPACE, direction)
-        gamma, d_gamma = -sign * gamma / rho, -sign * d_gamma / rho
-        state[PSR, m], state[PSI, m] = gamma.real, gamma.imag
-        state[DPSR, m], state[DPSI, m] = d_gamma.real, d_gamma.imag
+    q, rho = complex(step[Q0R], step[Q0I]), step[HRHO] / step[THICKNESS]
+    gamma, d_gamma = half_space_decay(x, loss, q, HALF_SPACE, direction)
+    return 1.0 + 0j, -sign * gamma / rho, 0j, -sign * d_gamma / rho
+
+
+@njit(cache=True, nogil=True)
+def _pack(state: Any, m: int, f: complex, g: complex, df: complex, dg: complex) -> None:
+    state[PHR, m], state[PHI, m], state[PSR, m], state[PSI, m] = f.real, f.imag, g.real, g.imag
+    state[DPHR, m], state[DPHI, m] = df.real, df.imag
+    state[DPSR, m], state[DPSI, m] = dg.real, dg.imag
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -309,6 +336,7 @@ def wronskian(
     x: Any,
     loss: Any,
     direction: int,
+    whole: bool,
     block_item: Any,
     block_node: Any,
     block_first: Any,
@@ -319,7 +347,6 @@ def wronskian(
     q_bottom: Any,
     rho_bottom: Any,
     q_shear: Any,
-    whole: bool,
 ) -> Any:
     """(W, ∂W along ``direction``, scale) of each lane, from states of unit size at the match node.
 

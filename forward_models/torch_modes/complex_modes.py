@@ -17,10 +17,10 @@ from forward_models.normal_modes.batch import in_parallel
 from forward_models.normal_modes.complex_modes import (
     _CLOSEST,
     _FAR,
-    _NEWTON_LIMIT,
     _SHIFT_LIMIT,
     _least_decay,
 )
+from forward_models.normal_modes.paths import NEWTON_LIMIT
 from forward_models.torch_modes.real_modes import neighbour_distance
 from forward_models.torch_modes.shots import Ends, ends_of
 from forward_models.torch_modes.table import Lanes, Table
@@ -90,7 +90,7 @@ def newton(
     converged = torch.zeros(x.shape, dtype=torch.bool, device=x.device)
     ends = ends_of(table, lanes, x.real, last=False)
     active = torch.arange(x.numel(), device=x.device)
-    for _ in range(_NEWTON_LIMIT):
+    for _ in range(NEWTON_LIMIT):
         if active.numel() == 0:
             break
         at, here = x[active], Ends(ends.upper[active], ends.lower[active])
