@@ -20,6 +20,7 @@ from numba import njit
 
 from forward_models.normal_modes.mode_functions import locate, within_step
 from forward_models.normal_modes.propagator import complex_eta_functions
+from forward_models.normal_modes.spans import copy_into, reach
 from forward_models.normal_modes.steps import (
     CHECK_EVERY,
     H2,
@@ -36,8 +37,6 @@ from forward_models.normal_modes.steps import (
     V2I,
     V2R,
     VECTOR,
-    copy_into,
-    reach,
 )
 from forward_models.normal_modes.wronskian import (
     LOG_SCALE,

@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 
 from forward_models.normal_modes.propagator import complex_eta_functions
+from forward_models.normal_modes.spans import gather, locate
 from forward_models.normal_modes.steps import (
     ELASTIC,
     H2,
@@ -32,10 +33,8 @@ from forward_models.normal_modes.steps import (
     V2I,
     V2R,
     VECTOR,
-    gather,
     gauss_rule,
     k_squared,
-    locate,
 )
 from forward_models.normal_modes.wronskian import ALONG_X, half_space_decay
 

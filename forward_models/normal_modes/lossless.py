@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from forward_models.normal_modes.propagator import eta_functions
+from forward_models.normal_modes.spans import copy_into, gather, locate, part_of_step
 from forward_models.normal_modes.steps import (
     CHECK_EVERY,
     H2,
@@ -32,10 +33,6 @@ from forward_models.normal_modes.steps import (
     V2I,
     V2R,
     VECTOR,
-    copy_into,
-    gather,
-    locate,
-    part_of_step,
 )
 
 # Rows of the state of a shot, one column a lane: φ, ψ, their derivatives by x, and the imaginary

@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from forward_models.normal_modes.propagator import complex_eta_functions
+from forward_models.normal_modes.spans import gather, locate, part_of_step
 from forward_models.normal_modes.steps import (
     H2,
     HALF_SPACE,
@@ -22,9 +23,6 @@ from forward_models.normal_modes.steps import (
     V2I,
     V2R,
     VECTOR,
-    gather,
-    locate,
-    part_of_step,
 )
 from forward_models.normal_modes.wronskian import (
     ALONG_X,

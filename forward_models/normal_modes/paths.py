@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from forward_models.normal_modes.propagator import complex_eta_functions
+from forward_models.normal_modes.spans import reach
 from forward_models.normal_modes.steps import (
     H2,
     HRHO,
@@ -27,7 +28,6 @@ from forward_models.normal_modes.steps import (
     V2I,
     V2R,
     VECTOR,
-    reach,
 )
 from forward_models.normal_modes.wronskian import (
     ALONG_X,

@@ -22,6 +22,7 @@ import numpy as np
 from numba import njit
 
 from forward_models.normal_modes.propagator import eta_functions
+from forward_models.normal_modes.spans import span
 from forward_models.normal_modes.steps import (
     CHECK_EVERY,
     H2,
@@ -36,7 +37,6 @@ from forward_models.normal_modes.steps import (
     V1R,
     V2R,
     VECTOR,
-    span,
 )
 
 _FAST = {"contract", "nsz", "arcp", "reassoc"}

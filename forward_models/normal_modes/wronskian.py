@@ -25,6 +25,7 @@ import numpy as np
 from numba import njit
 
 from forward_models.normal_modes.propagator import complex_eta_functions
+from forward_models.normal_modes.spans import copy_into, gather
 from forward_models.normal_modes.steps import (
     CHECK_EVERY,
     DECAYING,
@@ -48,8 +49,6 @@ from forward_models.normal_modes.steps import (
     V2R,
     VACUUM,
     VECTOR,
-    copy_into,
-    gather,
 )
 
 _FAST = {"contract", "nsz", "arcp", "reassoc"}
