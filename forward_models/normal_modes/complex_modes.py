@@ -66,7 +66,7 @@ def complex_modes(
         hard = ~good | _duplicates(lanes, x, start, spacing)
     for lane in np.flatnonzero(hard).tolist():
         if not good[lane] or _duplicates(lanes, x, start, spacing)[lane]:
-            x[lane] = _deflated(items, lanes, x, lane, start[lane], drift[lane], spacing[lane])
+            x[lane] = _deflated(items, lanes, x, lane, start, drift, spacing[lane])
     moved = np.flatnonzero(np.abs(drift) > _SHIFT_LIMIT * spacing)
     node = lanes.node.copy()
     node[moved] = _sheltered(items, lanes[moved], x[moved])
@@ -93,28 +93,41 @@ def _deflated(
     lanes: Lanes,
     x: np.ndarray,
     lane: int,
-    start: complex,
-    drift: complex,
+    start: np.ndarray,
+    drift: np.ndarray,
     spacing: float,
 ) -> complex:
     """A root of W that no other lane of the item has: Newton's method on W / Π (x - others).
 
     Two paths that all but meet (an exceptional point close to real attenuations) may end in one
-    root, however short the steps; the other one lies near. What was there is kept if none is found.
+    root, however short the steps; the other one lies near. Or near where another path began, if
+    that one has the root that was near. What was there is kept if none is found.
     """
-    others = x[(lanes.item == lanes.item[lane]) & (np.arange(x.size) != lane)]
+    here = np.flatnonzero((lanes.item == lanes.item[lane]) & (np.arange(x.size) != lane))
+    others = x[here]
     # A mode of a lossy layer among those of the water: it may be far up.
-    ladder = (*(2.0 ** np.arange(-1, 6) * spacing), *(np.linspace(0.5, 3.0, 21) * drift.imag))
-    above = np.concatenate([x[lane] + 1j * np.array(ladder), start + 1j * np.array(ladder)])
+    ladder = 1j * np.append(
+        2.0 ** np.arange(-1, 6) * spacing, np.linspace(0.5, 3, 21) * drift[lane].imag
+    )
+    elsewhere = here[np.argsort(np.abs(start[here] - start[lane]))]
+    trials = np.concatenate(
+        [
+            [start[lane] + drift[lane]],
+            x[lane] + ladder,
+            start[lane] + ladder,
+            (start + drift)[elsewhere],
+        ]
+    )
     item = lanes.item[lane]
     lossy = np.argmax(items.steps[items.first[item] : items.first[item + 1], Q0I])
     beyond = []  # roots that are faster than any member without the loss
-    for trial, node in product((start + drift, *above), (lanes.node[lane], lossy)):
-        at, move = complex(trial), math.inf
-        here = Lanes(np.array([item]), np.array([node]))
+    for trial, node in product(trials.tolist(), (lanes.node[lane], lossy)):
+        at: complex = trial
+        move: complex = math.inf
+        at_node = Lanes(np.array([item]), np.array([node]))
         for _ in range(4 * NEWTON_LIMIT):
-            value, change = wronskian_of(items, here, np.array([at]), np.ones(1))
-            pull = np.sum(1.0 / (at - others)) if (at != others).all() else np.nan
+            value, change = wronskian_of(items, at_node, np.array([at]), np.ones(1))
+            pull = np.sum(1.0 / (at - others)) if np.all(others != at) else np.nan
             ratio = change[0] / value[0] if value[0] != 0 else np.inf
             move = 1.0 / (ratio - pull)
             at -= move

@@ -14,38 +14,69 @@ from forward_models import Environment, HalfSpace, Layer, solve_modes
 from forward_models.normal_modes.paths import _by_two
 from forward_models.seabed import attenuation_to_nepers
 
-# Depths (m), speeds (m/s), density (kg/m³) and attenuation (dB/wavelength) of each layer.
-Layers = list[tuple[list[float], list[float], float, float]]
+# Segments in turn: thickness (m), speed at top and bottom (m/s), density (kg/m³), attenuation
+# (dB/wavelength); to the last digit, since the paths of these guides hang on it.
+Segments = list[tuple[float, float, float, float, float]]
 # Water modes and modes of a lossy layer change places as the loss grows: two paths end in one.
-EXCHANGE: Layers = [
-    ([0, 38.419, 115.937], [1477.337, 1475.584, 1481.223], 1000, 0.0),
-    ([115.937, 143.757], [1578.733, 1645.883], 1476.8, 0.520696),
+EXCHANGE: Segments = [
+    (38.419144, 1477.337059, 1475.583941, 1000.0, 0.0),
+    (77.517686, 1475.583941, 1481.222856, 1000.0, 0.0),
+    (27.820694, 1578.733197, 1645.882757, 1476.847868, 0.520696),
 ]
-EXCHANGE_BELOW, EXCHANGE_TONE = HalfSpace(2086.966, 2244.6, 0.262582), 1995.928522
+EXCHANGE_BELOW, EXCHANGE_TONE = HalfSpace(2086.96568, 2244.644843, 0.262582), 1995.928522047667
 # The highest modes pass cut-off on their way.
-PASSING: Layers = [
-    ([0, 206.548, 264.918, 393.582], [1524.364, 1486.967, 1482.51, 1504.555], 1000, 0.0),
-    ([393.582, 396.221], [1464.058, 1549.47], 1263.5, 0.0),
-    ([396.221, 408.648], [1616.637, 1773.139], 2060.1, 0.400088),
-    ([408.648, 435.475], [1917.859, 2006.995], 2111.6, 0.673035),
-    ([435.475, 447.463], [2186.903, 2324.771], 2012.8, 0.0),
-    ([447.463, 453.554], [2362.806, 2355.529], 1358.0, 0.807814),
-    ([453.554, 467.566], [2305.193, 2457.272], 1927.9, 0.53582),
+PASSING: Segments = [
+    (206.548098, 1524.364028, 1486.966861, 1000.0, 0.0),
+    (58.370243, 1486.966861, 1482.510395, 1000.0, 0.0),
+    (128.663807, 1482.510395, 1504.554859, 1000.0, 0.0),
+    (2.638526, 1464.057867, 1549.469917, 1263.496919, 0.0),
+    (12.427058, 1616.637138, 1773.13914, 2060.113057, 0.400088),
+    (26.827073, 1917.859326, 2006.995382, 2111.628857, 0.673035),
+    (11.987946, 2186.903453, 2324.77135, 2012.755478, 0.0),
+    (6.090555, 2362.805657, 2355.529493, 1358.045317, 0.807814),
+    (14.012477, 2305.193285, 2457.27167, 1927.940154, 0.53582),
 ]
-PASSING_BELOW, PASSING_TONE = HalfSpace(3355.535, 1624.7, 0.0213), 156.574148
+PASSING_BELOW, PASSING_TONE = HalfSpace(3355.534888, 1624.681564, 0.0213), 156.574148431588
+# One path takes the root of a second, which takes that of a third.
+HANDED_ON: Segments = [
+    (13.755755, 1502.704955, 1511.687852, 1000.0, 0.0),
+    (45.853098, 1511.687852, 1510.105996, 1000.0, 0.0),
+    (54.446823, 1510.105996, 1483.593742, 1000.0, 0.0),
+    (14.39151, 1638.17242, 1677.764427, 1380.334541, 0.755489),
+    (20.55126, 1665.615423, 1787.540061, 1574.41637, 0.085187),
+    (8.556942, 1882.195515, 2029.643879, 1581.143282, 0.913873),
+    (30.34728, 2245.703189, 2349.681787, 1608.672528, 0.0),
+    (14.62576, 2378.116268, 2589.224234, 1953.593036, 0.522235),
+    (10.770269, 2864.045685, 3117.74414, 2049.606548, 0.221923),
+    (2.776223, 3103.088173, 3318.122647, 1476.494039, 0.0),
+]
+HANDED_ON_BELOW, HANDED_ON_TONE = HalfSpace(4550.339183, 1883.602222, 0.088987), 1133.4371901807501
 
 
-def guide(layers: Layers, below: HalfSpace) -> Environment:
-    return Environment.from_layers([Layer(*layer) for layer in layers], below)
+def guide(segments: Segments, below: HalfSpace) -> Environment:
+    edges = np.cumsum([0.0, *(segment[0] for segment in segments)]).tolist()
+    return Environment.from_layers(
+        [
+            Layer(list(depths), [top, bottom], density, attenuation)
+            for depths, (_, top, bottom, density, attenuation) in zip(
+                pairwise(edges), segments, strict=True
+            )
+        ],
+        below,
+    )
 
 
 @pytest.mark.parametrize(
-    ("layers", "below", "tone"),
-    [(EXCHANGE, EXCHANGE_BELOW, EXCHANGE_TONE), (PASSING, PASSING_BELOW, PASSING_TONE)],
-    ids=["exchange", "passing"],
+    ("segments", "below", "tone"),
+    [
+        (EXCHANGE, EXCHANGE_BELOW, EXCHANGE_TONE),
+        (PASSING, PASSING_BELOW, PASSING_TONE),
+        (HANDED_ON, HANDED_ON_BELOW, HANDED_ON_TONE),
+    ],
+    ids=["exchange", "passing", "handed on"],
 )
-def test_every_root_is_there_once(layers: Layers, below: HalfSpace, tone: float) -> None:
-    modes = solve_modes(guide(layers, below), [tone])
+def test_every_root_is_there_once(segments: Segments, below: HalfSpace, tone: float) -> None:
+    modes = solve_modes(guide(segments, below), [tone])
     k = modes.wavenumber[0, 0, : int(modes.n_modes[0, 0])].numpy()
     assert np.isfinite(k).all()
     assert np.isfinite(modes.group_speed[0, 0, : k.size].numpy()).all()
@@ -74,16 +105,15 @@ def mismatch(k: complex) -> complex:
         nepers = float(attenuation_to_nepers(alpha, "W", c, EXCHANGE_TONE))
         return c - 1j * nepers * c**2 / omega  # as sound_speed is complex in the solver
 
-    for depth, c, rho, alpha in EXCHANGE:
-        for (top, bottom), (c_top, c_bottom) in zip(pairwise(depth), pairwise(c), strict=True):
-            a, b = speed(c_top, alpha), speed(c_bottom, alpha)
+    for height, c_top, c_bottom, rho, alpha in EXCHANGE:
+        a, b = speed(c_top, alpha), speed(c_bottom, alpha)
 
-            def slope(z: float, y: np.ndarray, top=top, bottom=bottom, a=a, b=b, rho=rho):
-                at = a + (b - a) * (z - top) / (bottom - top)
-                return np.array([rho * y[1], (k * k - (omega / at) ** 2) * y[0] / rho])
+        def slope(z: float, y: np.ndarray, height=height, a=a, b=b, rho=rho):
+            q = (omega / (a + (b - a) * z / height)) ** 2
+            return np.array([rho * y[1], (k * k - q) * y[0] / rho])
 
-            done = solve_ivp(slope, (top, bottom), state, method="DOP853", rtol=1e-10, atol=1e-12)
-            state = done.y[:, -1]
+        done = solve_ivp(slope, (0.0, height), state, method="DOP853", rtol=1e-10, atol=1e-12)
+        state = done.y[:, -1]
     below = EXCHANGE_BELOW
     q = (omega / speed(below.sound_speed, below.attenuation)) ** 2
     return complex(state[1] + cmath.sqrt(k * k - q) * state[0] / below.density)
