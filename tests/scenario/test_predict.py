@@ -72,3 +72,21 @@ def test_levels_are_those_of_the_pressure_along_the_range(tmp_path: Path, start:
     )
     field = predict(at_depths, torch.cat([ranges, theta], 1))
     torch.testing.assert_close(level[:, :, [1, 4]], -20 * field.abs().log10())
+
+
+@pytest.mark.parametrize(
+    "theta",
+    [
+        (212.27048511627711, 1546.360480993403),
+        (227.92784999838997, 1580.5874529042194),
+        (207.1667262451084, 1575.1319128587425),
+        (206.18634054559158, 1576.5603757222254),
+        (205.04506259595752, 1538.9789338685493),
+        (200.7480767491948, 1571.1621047958843),
+    ],
+)
+def test_no_mode_grows_with_range(theta: tuple[float, float]) -> None:
+    """Draws of a training set in which a mode of the sediment is hard to follow into its loss."""
+    scenario = load_scenario("swellex96-2p")
+    replica = predict(scenario, torch.tensor([theta], dtype=torch.float64))
+    assert float(replica.abs().max()) < 0.1  # 20 dB of loss over 1 km
