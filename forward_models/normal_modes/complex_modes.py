@@ -34,6 +34,7 @@ _LIMITS = (0.02, 0.02, 0.01)
 _LONGEST = (0.1, 0.02)
 _EXACT = 1e-14  # error that Newton's method leaves, in shares of that distance
 _DEFLATED = 1e-6  # the last move of deflated Newton steps, whose error is about its square
+_ASIDE = 2.0  # distances to the next root that a root may be further aside than its loss explains
 # Nepers between a node and where its mode is strong beyond which the node moves.
 _FAR = 2.0
 _CLOSEST = 1e-4  # least distance to a neighbour, in shares of the mean
@@ -53,6 +54,7 @@ def complex_modes(
     part = np.abs(drift) / spacing
     part = np.where(part < _SHIFT_LIMIT, 1.0, _SHIFT_LIMIT / np.maximum(part, _SHIFT_LIMIT))
     x, good = follow_of(items, lanes, start, drift, spacing, part, 1.0, _LIMITS[0], _EXACT)
+    good &= _plausible(items, lanes, x, start, spacing)
     x[~good] = (start + drift)[~good]
     hard = ~good | _duplicates(lanes, x, start, spacing)
     for longest, limit in zip(_LONGEST, _LIMITS[1:], strict=True):
@@ -62,6 +64,7 @@ def complex_modes(
         again, found = follow_of(
             items, lanes[h], start[h], drift[h], spacing[h], part[h], longest, limit, _EXACT
         )
+        found &= _plausible(items, lanes[h], again, start[h], spacing[h])
         x[h[found]], good[h[found]] = again[found], True
         hard = ~good | _duplicates(lanes, x, start, spacing)
     for lane in np.flatnonzero(hard).tolist():
@@ -86,6 +89,19 @@ def newton(
     """
     still, whole = np.zeros_like(x), np.ones(x.size)
     return follow_of(items, lanes, x, still, spacing, whole, 1.0, np.inf, tolerance)
+
+
+def _plausible(
+    items: Items, lanes: Lanes, x: np.ndarray, start: np.ndarray, spacing: np.ndarray
+) -> np.ndarray:
+    """(lane,) whether the loss can have moved a root so far sideways.
+
+    dx/d(loss) is the mean of i Im k²(z) over the mode, weighed by φ²/ρ: as complex as φ, but of the
+    size of the largest Im k². What went further has jumped from path to path.
+    """
+    largest = np.maximum.reduceat(items.steps[:, Q0I], items.first[:-1])
+    largest = np.maximum(largest, items.q_bottom.imag)[lanes.item]
+    return np.abs(x.real - start.real) < largest + _ASIDE * spacing
 
 
 def _deflated(
