@@ -144,8 +144,9 @@ def _deflated(
         for _ in range(4 * NEWTON_LIMIT):
             value, change = wronskian_of(items, at_node, np.array([at]), np.ones(1))
             pull = np.sum(1.0 / (at - others)) if np.all(others != at) else np.nan
-            ratio = change[0] / value[0] if value[0] != 0 else np.inf
-            move = 1.0 / (ratio - pull)
+            with np.errstate(all="ignore"):  # a trial far from any root may overflow: the next one
+                ratio = change[0] / value[0] if value[0] != 0 else np.inf
+                move = 1.0 / (ratio - pull)
             at -= move
             if not abs(move) > _DEFLATED * spacing:
                 break
