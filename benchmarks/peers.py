@@ -140,7 +140,7 @@ def sbi_estimator(
 
     scenario = ours.scenario
     count = arguments.simulations or len(training_set.parameters)
-    draw = noisy_pairs(scenario, training_set, ours.references, "training set")
+    draw = noisy_pairs(scenario, training_set, ours.aid, "training set")
     generator = torch.Generator().manual_seed(1)
     features = torch.cat([draw(index, generator)[1] for index in torch.arange(count).split(4096)])
     lower = torch.as_tensor(np.asarray(scenario.prior.lower), dtype=torch.float32)

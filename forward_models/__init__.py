@@ -10,6 +10,7 @@ from forward_models.errors import ModelInputError
 from forward_models.field import array_pressure, pressure, transmission_loss
 from forward_models.files import EnvFile, read_env, read_env_profiles, read_flp, write_env
 from forward_models.mode_sums import Coherence
+from forward_models.neighbours import neighbouring_pressure
 from forward_models.normal_modes import Modes, solve_modes
 from forward_models.range_dependent import adiabatic_pressure
 from forward_models.seawater import FrancoisGarrison, Thorp
@@ -29,6 +30,7 @@ __all__ = [
     "adiabatic_pressure",
     "array_pressure",
     "horizontal_array",
+    "neighbouring_pressure",
     "pressure",
     "read_env",
     "read_env_profiles",

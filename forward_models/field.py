@@ -9,6 +9,7 @@ which shows at ranges below a few water depths. Leaky modes add much of that.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -168,7 +169,7 @@ def array_pressure(
         environment: B environments.
         frequency: (F,) Hz.
         source_depth: (B,) m, or (B, S).
-        receiver_depth: (B, R) m.
+        receiver_depth: (B, R) m, or (B, S, R) where each source has its own array.
         range_m: (B, R) m, or (B, S, R) where each source has its own.
         c_high, attenuation, leaky, device, precision: as for :func:`forward_models.solve_modes`.
         mode_limit, on_error: as for :func:`pressure`.
@@ -181,15 +182,17 @@ def array_pressure(
     several = source.ndim == 2
     source = source.expand(batch, -1) if several else source.expand(batch)[:, None]
     receiver = as_tensor(receiver_depth)
-    receiver = receiver.expand(batch, receiver.shape[-1])
-    sources, elements = source.shape[1], receiver.shape[1]
+    sources, elements = source.shape[1], receiver.shape[-1]
+    own_array = receiver.ndim == 3
+    shape = (batch, sources, elements) if own_array else (batch, elements)
+    column = np.arange(math.prod(shape[1:])).reshape(-1, elements)
     distance = as_tensor(range_m)
     if distance.ndim < 3:
         distance = distance.expand(batch, elements)[:, None]
-    depth = torch.cat([source, receiver], dim=1)
+    depth = torch.cat([source, receiver.expand(shape).flatten(1)], dim=1)
     pairs = (
         np.repeat(np.arange(sources), elements),
-        np.tile(sources + np.arange(elements), sources),
+        sources + np.broadcast_to(column, (sources, elements)).flatten(),
     )
     distance = distance.expand(batch, sources, elements).flatten(1)
     if device is None:

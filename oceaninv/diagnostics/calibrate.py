@@ -85,7 +85,7 @@ def calibrate(
         exact if reweighted else raw,
         n,
         seed=seed,
-        references=model.references,
+        references=model.aid if isinstance(model.aid, MatchedField) else None,
         progress=progress,
     )
     return result.assign_attrs(

@@ -68,7 +68,7 @@ def learn_familiarity(
     )
     if not data.is_complex():
         data = data[:, 0]
-    summary = summaries(model, measured_features(data, model.references))
+    summary = summaries(model, measured_features(data, model.aid))
     half = len(summary) // 2
     mean = summary[:half].mean(0)
     value, vector = torch.linalg.eigh(torch.cov(summary[:half].mT))

@@ -10,19 +10,20 @@ import torch
 from torch import Tensor
 
 from oceaninv.inference.matched_field import MatchedField
+from oceaninv.inference.normal_fits import NormalFits
 
 
-def measured_features(data: Tensor, references: MatchedField | None) -> Tensor:
-    """All that the network sees of data: their own features, then what references say, if any.
+def measured_features(data: Tensor, aid: MatchedField | NormalFits | None) -> Tensor:
+    """All that the network sees of data: their own features, with what an aid makes of them.
 
     Args:
         data: (n, K, F, R) complex pressure, or (n, F, P) levels
 
     Returns:
-        (n, p) float32, with references ending with the guesses of `MatchedField.features`
+        (n, p) float32, with an aid ending with its guesses
     """
     own = pressure_features(data) if data.is_complex() else level_features(data)
-    return torch.cat([own, references.features(data)], -1) if references else own
+    return aid.seen(own, data) if aid else own
 
 
 def pressure_features(data: Tensor) -> Tensor:

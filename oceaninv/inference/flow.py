@@ -51,7 +51,7 @@ class Flow(nn.Module):
         super().__init__()
         self.dim = self.latents = self.noise = dim
         self.gaussian = GaussianLayer(dim, context)
-        self.project = nn.Linear(context, blocks * hidden)
+        self.project = nn.Linear(context, blocks * hidden) if blocks else nn.Identity()
         self.couplings = nn.ModuleList(Coupling(dim, hidden, bins, clamp) for _ in range(blocks))
         orders = permutations(dim, blocks, generator)
         self.register_buffer("orders", orders)

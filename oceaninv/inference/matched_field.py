@@ -56,6 +56,10 @@ class MatchedField:
         """How many guesses `features` ends with: one for each temperature, and the prior."""
         return len(TEMPERATURES) + 1
 
+    def seen(self, own: Tensor, data: Tensor) -> Tensor:
+        """What the network sees of data: their `own` features, and then `features`."""
+        return torch.cat([own, self.features(data)], -1)
+
     def features(self, data: Tensor) -> Tensor:
         """What the references say, as numbers for the network.
 

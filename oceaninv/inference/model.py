@@ -16,13 +16,14 @@ from torch import Tensor
 
 from oceaninv.errors import InputError
 from oceaninv.files import whole_file
-from oceaninv.inference.checkpoint import read_tensors, write_tensors
+from oceaninv.inference.checkpoint import read_tensors, with_prefix, write_tensors
 from oceaninv.inference.estimator import Conditions, Estimator
 from oceaninv.inference.features import measured_features
 from oceaninv.inference.flow import standard_normal_log_prob
 from oceaninv.inference.matched_field import MatchedField, matched_field
 from oceaninv.inference.mixture import StudentMixture, fit_mixture
 from oceaninv.inference.networks import Network, network_of
+from oceaninv.inference.normal_fits import NormalFits
 from oceaninv.measurement import Measurement, match_scenario
 from oceaninv.measurement.noise import csdm_factor
 from oceaninv.posterior import versions
@@ -30,6 +31,7 @@ from oceaninv.scenario import Scenario, scenario_from_json
 
 SCHEMA = 2
 _POINTS, _REPLICA = "references.points", "references.replica"  # names of the tensors
+_FIRST = "first."  # before the names of the tensors of the first network
 _BUILTIN = files("oceaninv") / "models"
 
 
@@ -40,14 +42,14 @@ class Model:
     Attributes:
         scenario: environment, prior, array, tones and noise of the simulations.
         estimator: the network of v given y, with v the normal scores of the unknowns.
-        references: what data are compared with first, if anything.
+        aid: what is made of data first, if anything: by references, or by normal fits.
         record: how it was trained, plain JSON values.
         name: what results call it.
     """
 
     scenario: Scenario
     estimator: Network
-    references: MatchedField | None
+    aid: MatchedField | NormalFits | None
     record: Mapping[str, Any]
     name: str
 
@@ -66,7 +68,7 @@ class Model:
         data = matched.data[None]
         if matched.kind == "csdm":  # the columns of its factor are as good as snapshots
             data = csdm_factor(matched.data).permute(2, 0, 1)[None]
-        return measured_features(data, self.references)
+        return measured_features(data, self.aid)
 
     def proposal(self, measurement: Measurement) -> NetworkProposal | StudentMixture:
         """A distribution of v at a measurement to draw from and to evaluate; raises as `features`.
@@ -106,9 +108,14 @@ class Model:
         directory = Path(directory)
         weights = directory / "model.safetensors"
         tensors = self.estimator.state_dict()
-        if self.references:
-            tensors[_POINTS] = self.references.points
-            tensors[_REPLICA] = _as_real(self.references.replica)
+        fits: dict[str, object] = {}
+        if isinstance(self.aid, MatchedField):
+            tensors[_POINTS] = self.aid.points
+            tensors[_REPLICA] = _as_real(self.aid.replica)
+        elif self.aid:
+            first = self.aid.first
+            tensors |= {_FIRST + name: t for name, t in first.state_dict().items()}
+            fits = {"steps": self.aid.steps, "architecture": asdict(first.architecture)}
         write_tensors(weights, tensors, {"oceaninv_model": SCHEMA})
         content = {
             "oceaninv_model": SCHEMA,
@@ -116,6 +123,7 @@ class Model:
             "scenario": self.scenario.model_dump(mode="json"),
             "scenario_hash": self.scenario.hash(),
             "architecture": asdict(self.estimator.architecture),
+            **({"normal_fits": fits} if fits else {}),
             "training": dict(self.record),
             "versions": versions(),
             "weights_sha256": _digest(weights),
@@ -142,6 +150,11 @@ class Model:
             scenario = scenario_from_json(json.dumps(content["scenario"]))
             estimator = network_of(content["architecture"])
             digest, record, name = (content[k] for k in ("weights_sha256", "training", "name"))
+            aid: MatchedField | NormalFits | None = None
+            if fits := content.get("normal_fits"):
+                first = network_of(fits["architecture"])
+                assert isinstance(first, Estimator)
+                aid = NormalFits(scenario, first, int(fits["steps"]))
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error}); check the path") from None
         except (KeyError, TypeError, json.JSONDecodeError, ValidationError) as error:
@@ -156,20 +169,23 @@ class Model:
                 f"{weights}: weights_sha256: is not the file that model.json was written with; "
                 "copy both files again, or train again"
             )
-        references = None
         if _POINTS in tensors:
             points, replica = tensors.pop(_POINTS), tensors.pop(_REPLICA)
             if scenario.data == "pressure":
                 replica = torch.view_as_complex(replica)
-            references = matched_field(scenario, points, replica)
+            aid = matched_field(scenario, points, replica)
         try:
+            if isinstance(aid, NormalFits):
+                aid.first.load_state_dict(with_prefix(_FIRST, tensors))
+                aid.first.eval().requires_grad_(False)
+                tensors = {k: t for k, t in tensors.items() if not k.startswith(_FIRST)}
             estimator.load_state_dict(tensors)
         except RuntimeError:
             raise InputError(
                 f"{weights}: does not fit the network of this version; train it again"
             ) from None
         estimator.eval().requires_grad_(False)
-        return cls(scenario, estimator, references, record, name)
+        return cls(scenario, estimator, aid, record, name)
 
 
 @dataclass(frozen=True, eq=False)

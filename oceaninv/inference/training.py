@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,12 @@ from torch import Tensor
 
 from oceaninv.errors import InputError
 from oceaninv.inference.features import measured_features
+from oceaninv.inference.fitted_pairs import first_network, fitted_pairs
 from oceaninv.inference.fitting import Draw, Progress, fit
 from oceaninv.inference.matched_field import MatchedField, simulate_references
 from oceaninv.inference.model import Model
 from oceaninv.inference.networks import check_estimator
+from oceaninv.inference.normal_fits import NormalFits
 from oceaninv.inference.objectives import DEFAULT_OBJECTIVE, check_objective
 from oceaninv.inference.remaining import remaining_divergence
 from oceaninv.measurement import scenario_noise
@@ -79,10 +81,12 @@ def train(
     out = Path(out)
     checkpoint = out / "checkpoint.safetensors"
     own_data = out / "simulations.zarr"
+    first_checkpoint, fits = out / "first.safetensors", out / "fits"
+    partial = (checkpoint, first_checkpoint, own_data, _unfinished(own_data), fits)
     if resume and not checkpoint.exists() and (out / "model.json").exists():
         return Model.load(out)
     if not resume:
-        _remove(checkpoint, own_data)
+        _remove(*partial)
 
     if data is None:
         count = n_simulations or scenario.training.n_simulations
@@ -103,19 +107,37 @@ def train(
                 "simulate it again"
             )
         count = n_simulations or len(training_set.parameters)
-    references = None
-    if scenario.training.references:
-        references = simulate_references(
-            scenario,
-            scenario.training.references,
-            lambda done, total: progress(done, total, "references") if progress else None,
-        )
-    draw = noisy_pairs(scenario, training_set, references, str(data or own_data))
     if count > len(training_set.parameters):
         raise InputError(
             f"{data}: n_simulations: {count} asked for, {len(training_set.parameters)} there; "
             "simulate more"
         )
+    where, fingerprint = str(data or own_data), f"{scenario.hash()} {training_set.seed}"
+    aid: MatchedField | NormalFits | None = None
+    if scenario.training.references:
+        aid = simulate_references(
+            scenario,
+            scenario.training.references,
+            lambda done, total: progress(done, total, "references") if progress else None,
+        )
+    elif scenario.training.gauss_newton:
+        aid = first_network(
+            scenario,
+            noisy_pairs(scenario, training_set, None, where),
+            count,
+            seed=seed,
+            checkpoint=first_checkpoint,
+            resume=resume,
+            together=training_set.geometries,
+            fingerprint=fingerprint,
+            progress=progress,
+        )
+    if isinstance(aid, NormalFits):
+        count = min(count, scenario.training.n_fits)
+        pairs = noisy_data(scenario, training_set, where)
+        draw = fitted_pairs(pairs, count, aid, seed=seed, folder=fits, progress=progress)
+    else:
+        draw = noisy_pairs(scenario, training_set, aid, where)
     result = fit(
         draw,
         count,
@@ -125,28 +147,31 @@ def train(
         estimator=estimator,
         checkpoint=checkpoint,
         resume=resume,
-        guesses=references.n_guesses if references else 0,
+        guesses=aid.n_guesses if aid else 0,
         together=training_set.geometries,
-        fingerprint=f"{scenario.hash()} {training_set.seed}",
+        fingerprint=fingerprint,
         max_minutes=max_minutes,
         progress=progress,
     )
     remaining = remaining_divergence(
-        result.estimator, *_fresh_pairs(scenario, references, seed, progress), seed=seed
+        result.estimator, *_fresh_pairs(scenario, aid, seed, progress), seed=seed
     )
     record = {
         **result.record,
         "simulation_seed": training_set.seed,
         "remaining_divergence": remaining,
     }
-    model = Model(scenario, result.estimator, references, record, scenario.name)
+    model = Model(scenario, result.estimator, aid, record, scenario.name)
     model.save(out)
-    _remove(checkpoint, own_data)
+    _remove(*partial)
     return model
 
 
 def _fresh_pairs(
-    scenario: Scenario, references: MatchedField | None, seed: int, progress: Progress | None
+    scenario: Scenario,
+    aid: MatchedField | NormalFits | None,
+    seed: int,
+    progress: Progress | None,
 ) -> tuple[Draw, int]:
     """Pairs of simulations that no training has seen, and how many there are."""
     parameters = scenario.prior.sample(_FRESH, np.random.default_rng([seed, _FRESH_STREAM]))
@@ -160,18 +185,39 @@ def _fresh_pairs(
     whole = torch.isfinite(torch.view_as_real(replica) if replica.is_complex() else replica)
     kept = whole.flatten(1).all(1)
     fresh = TrainingSet(scenario, parameters[kept], replica[kept], seed)
-    return noisy_pairs(scenario, fresh, references, "fresh simulations"), int(kept.sum())
+    where, count = "fresh simulations", int(kept.sum())
+    if isinstance(aid, NormalFits):  # once, not at every step of the critic
+        return fitted_pairs(noisy_data(scenario, fresh, where), count, aid, seed=seed), count
+    return noisy_pairs(scenario, fresh, aid, where), count
 
 
 def noisy_pairs(
-    scenario: Scenario, training_set: TrainingSet, references: MatchedField | None, where: str
+    scenario: Scenario,
+    training_set: TrainingSet,
+    aid: MatchedField | NormalFits | None,
+    where: str,
 ) -> Draw:
     """Pairs (v, features) of a training set, with noise drawn at each call.
+
+    `aid` is what is made of the data first, if anything; for the rest see `noisy_data`.
+    """
+    data = noisy_data(scenario, training_set, where)
+
+    def draw(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        v, noisy = data(index, generator)
+        return v, measured_features(noisy, aid)
+
+    return draw
+
+
+def noisy_data(
+    scenario: Scenario, training_set: TrainingSet, where: str
+) -> Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]:
+    """Normal scores and data of a training set by index, with noise drawn at each call.
 
     Args:
         scenario: whose noise is drawn; it may differ from the training set's in the noise alone.
         training_set: parameters and noise-free data.
-        references: what the data are compared with first, if anything.
         where: what errors call it.
 
     Raises:
@@ -193,12 +239,17 @@ def noisy_pairs(
 
     def draw(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         noisy = noise.simulate(replica[index], length[index], generator)
-        return v[index], measured_features(noisy if noisy.is_complex() else noisy[:, 0], references)
+        return v[index], noisy if noisy.is_complex() else noisy[:, 0]
 
     return draw
 
 
-def _remove(checkpoint: Path, own_data: Path) -> None:
-    checkpoint.unlink(missing_ok=True)
-    for store in (own_data, own_data.with_name(own_data.name + ".partial")):
-        shutil.rmtree(store, ignore_errors=True)
+def _unfinished(store: Path) -> Path:
+    return store.with_name(store.name + ".partial")
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        path.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from forward_models import (
     Environment,
     ModelInputError,
     array_pressure,
+    neighbouring_pressure,
     transmission_loss,
     vertical_array,
 )
@@ -70,27 +71,55 @@ def predict(scenario: Scenario, theta: Tensor) -> Tensor:
 def predict_geometries(scenario: Scenario, theta: Tensor) -> Tensor:
     """Replicas (n, G, F, R) of parameter vectors theta (n, G, d), as `predict`.
 
-    The G of a row differ in `scenario.geometry_names` alone: their modes are computed once, and
-    their receivers are receivers of one field.
+    The G of a row differ in `scenario.geometry_names` alone: their modes are computed once.
     """
     count, d = theta.shape[1:]
     frequency = torch.tensor(scenario.frequency, dtype=torch.float64)
     fields = []
     for part in theta.to(torch.float64).split(_CHUNK):
-        environment, geometry = build(scenario, part[:, 0])
-        _, every = build(scenario, part.reshape(-1, d))
+        environment, _ = build(scenario, part[:, 0])
+        _, geometry = build(scenario, part.reshape(-1, d))
         fields.append(
             array_pressure(
                 environment,
                 frequency,
-                source_depth=geometry.source_depth,
-                receiver_depth=every.receiver_depth.reshape(len(part), -1),
-                range_m=every.range_m.reshape(len(part), -1),
+                source_depth=geometry.source_depth.unflatten(0, (-1, count)),
+                receiver_depth=geometry.receiver_depth.unflatten(0, (-1, count)),
+                range_m=geometry.range_m.unflatten(0, (-1, count)),
                 c_high=scenario.solver.c_high,
                 attenuation=scenario.solver.attenuation,
             )
         )
-    return torch.cat(fields).unflatten(-1, (count, -1)).movedim(2, 1)
+    pressure = torch.cat(fields).movedim(2, 1)
+    return pressure if scenario.data == "pressure" else transmission_loss(pressure)
+
+
+def predict_neighbours(scenario: Scenario, theta: Tensor) -> Tensor:
+    """Replicas (n, G, F, R) of theta (n, G, d), as `predict`, for G that are nearly the same.
+
+    The first of a row is solved, and its modes moved to the others. First-order modes, which cost
+    no more than that, are solved for each.
+    """
+    count = theta.shape[1]
+    if scenario.solver.attenuation != "exact":
+        return predict(scenario, theta.flatten(0, 1)).unflatten(0, (-1, count))
+    frequency = torch.tensor(scenario.frequency, dtype=torch.float64)
+    fields = []
+    for part in theta.to(torch.float64).split(max(1, _CHUNK // count)):
+        environment, geometry = build(scenario, part.flatten(0, 1))
+        fields.append(
+            neighbouring_pressure(
+                environment,
+                count,
+                frequency,
+                source_depth=geometry.source_depth,
+                receiver_depth=geometry.receiver_depth,
+                range_m=geometry.range_m,
+                c_high=scenario.solver.c_high,
+            )
+        )
+    pressure = torch.cat(fields).unflatten(0, (-1, count))
+    return pressure if scenario.data == "pressure" else transmission_loss(pressure)
 
 
 def build(scenario: Scenario, theta: Tensor) -> tuple[Environment, Geometry]:

@@ -261,10 +261,10 @@ class Scenario(_Part):
 
     @property
     def geometry_names(self) -> tuple[str, ...]:
-        """Unknowns of range, array and noise alone, which leave modes and source as they are."""
+        """Unknowns of source, array and noise alone, which leave the modes as they are."""
         fixed: set[str] = set()
         for path, value in _values(self):
-            if path.startswith(("environment.", "source.depth")):
+            if path.startswith("environment."):
                 fixed |= names_in(value)
         return tuple(name for name in self.names if name not in fixed)
 

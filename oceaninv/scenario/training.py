@@ -19,7 +19,7 @@ class Training(BaseModel):
 
     # the training set
     n_simulations: Annotated[int, Field(ge=1000)] = 100_000
-    # Simulations in a row that differ in range and array alone, where these are unknown: they
+    # Simulations in a row that differ in source and array alone, where these are unknown: they
     # share the modes, which are nearly all the work.
     geometries: Count = 1
     validation_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.03
@@ -29,6 +29,11 @@ class Training(BaseModel):
     # Replicas that data are compared with first: a great help where these can lie about as dense
     # as the posterior is wide, that is with two or three unknowns; noise with many.
     references: Annotated[int, Field(ge=0)] = 0
+    # Steps of Gauss-Newton to the most probable unknowns of each measurement, from where a first
+    # network says: what helps with many unknowns of pressure. 0: none.
+    gauss_newton: Annotated[int, Field(ge=0)] = 0
+    n_fits: Annotated[int, Field(ge=1000)] = 50_000  # simulations that are fitted
+    first_epochs: Count = 15  # of the first network, a conditional Gaussian, over all of them
     hidden: Count = 256  # width of the summary network
     depth: Annotated[int, Field(ge=0)] = 3  # its residual blocks
     context: Count = 64  # numbers that it hands to the flow
@@ -77,6 +82,12 @@ class Training(BaseModel):
     def _released_only_in_data_form(self) -> Self:
         if self.critic_form == "latent" and (self.paired_weight or self.map_step != "minimax"):
             raise ValueError("paired_weight and map_step need critic_form: data")
+        return self
+
+    @model_validator(mode="after")
+    def _one_guess(self) -> Self:
+        if self.references and self.gauss_newton:
+            raise ValueError("references and gauss_newton are two ways to one guess; drop one")
         return self
 
 

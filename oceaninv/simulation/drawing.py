@@ -41,7 +41,7 @@ def simulate(
 
     Draws in which no mode propagates are drawn again, as the likelihood excludes them. With
     `geometries` above 1 in the scenario's `training:` block, so many draws in a row share the
-    environment and the source depth. Chunk i has its own random stream, so that an interrupted
+    environment. Chunk i has its own random stream, so that an interrupted
     and resumed run gives the same set as one that ran through. Until complete the store is
     `PATH.partial`.
 

@@ -97,7 +97,7 @@ class Slow:
 
 @pytest.fixture(scope="module")
 def shifted(untrained: Model) -> Shifted:
-    return Shifted(untrained.scenario, untrained.estimator, untrained.references, {}, "shifted")
+    return Shifted(untrained.scenario, untrained.estimator, untrained.aid, {}, "shifted")
 
 
 def test_where_re_weighting_fails_markov_chains_go_on_to_the_exact_posterior(

@@ -82,7 +82,7 @@ def test_snapshots_and_their_cross_spectral_matrix_are_one(
     csdm = Measurement(measurement.frequency, measurement.receiver_depth, "csdm", measurement.csdm)
     assert torch.allclose(model.features(csdm), model.features(measurement), atol=1e-6)
     assert torch.equal(
-        model.features(measurement), measured_features(measurement.data[None], model.references)
+        model.features(measurement), measured_features(measurement.data[None], model.aid)
     )
 
 

@@ -169,7 +169,7 @@ def test_chunks_from_a_cluster_in_any_order_make_the_same_set(
 
 def test_draws_that_share_an_environment_are_those_of_the_forward_model(tmp_path: Path) -> None:
     scenario = load_scenario("swellex96-vla").model_copy(update={"frequency": [50.0]})
-    assert scenario.geometry_names == ("source_range", "tilt")
+    assert scenario.geometry_names == ("source_range", "source_depth", "tilt")
     training = scenario.training.model_copy(update={"geometries": 4})
     scenario = scenario.model_copy(update={"training": training})
     made = simulate(scenario, 22, tmp_path / "s.zarr", seed=1, chunk=10)

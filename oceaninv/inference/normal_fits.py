@@ -1,0 +1,183 @@
+"""A normal fit to each measurement as the network's guess: Gauss-Newton on the exact physics.
+
+With many unknowns no set of references is dense enough to lie where the posterior is, but a network
+that has learned a normal posterior points near it. From there Gauss-Newton steps find the most
+probable unknowns, and the curvature there says how far the data leave them free. The second
+network then need only learn what this guess misses: where it went astray, and what is not normal.
+
+Sources: A. Tarantola, Inverse Problem Theory (2005), sec. 3.2.1 (the steps); K. Levenberg, Q. Appl.
+Math. 2, 164 (1944) (their damping).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from oceaninv.inference.estimator import Conditions, Estimator
+from oceaninv.inference.guesses import guess_size, normal_guess
+from oceaninv.measurement import scenario_noise
+from oceaninv.measurement.noise import ComplexNoise
+from oceaninv.scenario import Scenario
+from oceaninv.scenario.predict import correlation_length, predict_neighbours
+
+_STEP = 1e-3  # of a normal score, for differences
+_FURTHEST = 4.0  # normal scores: 1 in 30,000 of the prior is beyond
+_DAMPING, _LESS, _MORE = 0.03, 0.1, 10.0
+_AT_A_TIME = 128
+
+
+@dataclass(frozen=True, eq=False)
+class NormalFits:
+    """Where Gauss-Newton begins and how long it goes on.
+
+    Attributes:
+        scenario: the physics and the noise model.
+        first: a network whose most probable unknowns are the start.
+        steps: number of steps, each with the derivatives by every unknown.
+    """
+
+    scenario: Scenario
+    first: Estimator
+    steps: int
+
+    @property
+    def n_guesses(self) -> int:
+        """How many guesses the features end with: the fit, and the prior."""
+        return 2
+
+    def seen(self, own: Tensor, data: Tensor) -> Tensor:
+        """What the second network sees of data (n, K, F, R) complex, whose own features are `own`.
+
+        Returns:
+            (n, m) float32: what the first network made of the data; where the fit began; how well
+            it fits: its log posterior density, what that gained over the start, and the share of
+            the power of each tone that it leaves; and the two guesses of `normal_guess`.
+        """
+        parts = [
+            self._seen(some, of_data)
+            for some, of_data in zip(own.split(_AT_A_TIME), data.split(_AT_A_TIME), strict=True)
+        ]
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def _seen(self, own: Tensor, data: Tensor) -> Tensor:
+        conditions = self.first.condition(own)
+        start = most_probable(self.first, conditions)
+        fit = normal_fit(self.scenario, data, start.double(), self.steps)
+        guess, _ = normal_guess(fit.mean, fit.covariance)
+        prior = guess.new_zeros(len(guess), guess_size(start.shape[1]))
+        told = [conditions.context, start, fit.density[:, None], fit.gain[:, None], fit.left.log()]
+        return torch.cat([part.float() for part in [*told, guess, prior]], -1)
+
+
+class Fit(NamedTuple):
+    """Normal fits of n measurements.
+
+    Attributes:
+        mean: (n, d) normal scores of the unknowns.
+        covariance: (n, d, d).
+        density: log posterior density at the mean (n,), but for a constant.
+        gain: what was added to it since the start, (n,).
+        left: share of the power of each tone that the fit does not explain, (n, F).
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    density: Tensor
+    gain: Tensor
+    left: Tensor
+
+
+def most_probable(network: Estimator, conditions: Conditions) -> Tensor:
+    """Normal scores (n, d) at the middle of a network's posterior: those of the latent 0."""
+    context = conditions.context
+    middle = context.new_zeros(len(context), network.flow.dim)
+    return conditions.colour(network.flow.inverse(middle, context)[0])
+
+
+def normal_fit(scenario: Scenario, data: Tensor, start: Tensor, steps: int) -> Fit:
+    """Gauss-Newton from `start`, damped where it overshoots, under the prior N(0, I) of v.
+
+    The amplitude of each tone and snapshot is projected out. Its noise is taken for what is left at
+    the last point, so that a poor fit trusts the data less and goes less far.
+
+    Args:
+        scenario: of complex pressure.
+        data: (n, K, F, R) complex.
+        start: (n, d) float64 normal scores of the unknowns.
+        steps: number of steps.
+    """
+    v = start.clamp(-_FURTHEST, _FURTHEST)
+    eye = torch.eye(v.shape[1], dtype=v.dtype)
+    here = _linear(scenario, data, v)
+    begun = here.density
+    damping = v.new_full((len(v), 1, 1), _DAMPING)
+    for _ in range(steps):
+        precision = here.information + eye
+        damped = precision + damping * torch.diag_embed(precision.diagonal(dim1=-2, dim2=-1))
+        move = torch.linalg.solve(damped, (here.score - v)[..., None])[..., 0]
+        trial = (v + move).clamp(-_FURTHEST, _FURTHEST)
+        there = _linear(scenario, data, trial)
+        better = there.density > here.density
+        v = torch.where(better[:, None], trial, v)
+        here = _Linear(*(_choose(better, a, b) for a, b in zip(there, here, strict=True)))
+        damping = damping * torch.where(better, _LESS, _MORE)[:, None, None]
+    covariance = torch.linalg.inv(here.information + eye)
+    covariance = 0.5 * (covariance + covariance.mT)
+    return Fit(v, covariance, here.density, here.density - begun, here.left)
+
+
+class _Linear(NamedTuple):
+    """Log posterior density (n,); score (n, d), information (n, d, d) and left (n, F) of data."""
+
+    density: Tensor
+    score: Tensor
+    information: Tensor
+    left: Tensor
+
+
+def _linear(scenario: Scenario, data: Tensor, v: Tensor) -> _Linear:
+    """The data about v (n, d), from the replicas there and their differences."""
+    noise, prior = scenario_noise(scenario), scenario.prior
+    assert isinstance(noise, ComplexNoise)  # by check_fits
+    n, d = v.shape
+    near = v[:, None] + torch.cat([v.new_zeros(1, d), _STEP * torch.eye(d, dtype=v.dtype)])
+    theta = prior.from_normal(near.flatten(0, 1)).unflatten(0, (n, d + 1))
+    replica = predict_neighbours(scenario, theta)
+    length = correlation_length(scenario, theta[:, 0])
+    k = data.shape[1]
+    factor = data.to(replica.dtype).permute(0, 2, 3, 1) / k**0.5
+    density = noise.log_likelihood(factor, replica[:, 0], length, k) - 0.5 * v.square().sum(-1)
+
+    finite = torch.isfinite(replica.abs()).flatten(1).all(1)
+    replica = torch.where(finite[:, None, None, None], replica, 1.0)
+    white = noise.covariance.whiten(replica[:, 0], length[:, None])[:, None]  # (n, 1, F, R)
+    change = (replica[:, 1:] - replica[:, :1]) / _STEP
+    change = noise.covariance.whiten(change, length[:, None, None])  # (n, d, F, R)
+    x = noise.covariance.whiten(data.to(replica.dtype), length[:, None, None])  # (n, K, F, R)
+    power = white.abs().square().sum(-1, keepdim=True)
+    amplitude = (white.conj() * x).sum(-1, keepdim=True) / power
+    residual = x - amplitude * white
+    left = residual.abs().square().sum((1, -1))
+    variance = left / (k * (x.shape[-1] - 1))
+    across = change - white * (white.conj() * change).sum(-1, keepdim=True) / power
+    scale = variance.sqrt()[:, None, None, :, None]
+    slope = across[:, :, None] * amplitude[:, None] / scale  # (n, d, K, F, R)
+    slope = torch.view_as_real(slope).flatten(2)
+    rest = torch.view_as_real(residual / scale[:, 0]).flatten(1)
+    information = 2 * slope @ slope.mT
+    score = 2 * (slope @ rest[..., None])[..., 0]
+    return _Linear(
+        torch.where(finite, density, -torch.inf),
+        torch.where(finite[:, None], score, 0.0),
+        torch.where(finite[:, None, None], information, 0.0),
+        left / x.abs().square().sum((1, -1)),
+    )
+
+
+def _choose(which: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return torch.where(which.view(-1, *[1] * (a.ndim - 1)), a, b)
