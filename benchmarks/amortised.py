@@ -30,6 +30,7 @@ from record import finish
 from oceaninv import infer
 from oceaninv.ensemble.draws import ChainSettings
 from oceaninv.inference import Model
+from oceaninv.inference.normal_fits import NormalFits
 from oceaninv.mcmc import mcmc
 from oceaninv.measurement.synthetic import synthetic_measurement
 from oceaninv.posterior import Posterior
@@ -52,6 +53,23 @@ class Cost:
     reliable: float
 
 
+def fit_calls(model: Model) -> int:
+    """Environments solved for one normal fit; neighbours of another count as whole ones."""
+    return (
+        (model.aid.steps + 1) * (model.scenario.prior.dim + 1)
+        if isinstance(model.aid, NormalFits)
+        else 0
+    )
+
+
+def training_calls(model: Model) -> float:
+    """Environments solved for the training."""
+    training, count = model.scenario.training, model.record["n_simulations"]
+    if training.gauss_newton:  # the record is of the second network, trained on the fits
+        return training.n_simulations / training.geometries + count * fit_calls(model)
+    return count / training.geometries + training.references
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="cost of one more measurement")
     parser.add_argument("scenario", nargs="*", default=SCENARIOS, help="built-in models")
@@ -70,7 +88,7 @@ def main() -> None:
     answer: dict[str, object] = {"n": arguments.n}
     for name in arguments.scenario:
         model = Model.load(name)
-        simulations = model.record["n_simulations"] + model.scenario.training.references
+        simulations = training_calls(model)
         training = model.record["seconds"] + simulations * seconds_of_one(model.scenario)
         cost = costs(model, arguments)
         rows = [f"{name:16}  {'training':11}  {simulations:8.0f}  {training:8.1f}"]
@@ -117,7 +135,8 @@ def costs(model: Model, arguments: argparse.Namespace) -> dict[str, Cost]:
             "chains": lambda m=measurement: mcmc(m, model.scenario, settings=settings),
         }
         for method, posterior in run.items():
-            of[method].append(measured(posterior, size))
+            extra = 0 if method == "chains" else fit_calls(model)
+            of[method].append(measured(posterior, size, extra))
     return {
         method: Cost(
             *(
@@ -129,14 +148,14 @@ def costs(model: Model, arguments: argparse.Namespace) -> dict[str, Cost]:
     }
 
 
-def measured(run: Callable[[], Posterior], size: int) -> Cost:
+def measured(run: Callable[[], Posterior], size: int, extra_calls: int) -> Cost:
     begun = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # chains that ended early are counted
         attributes = run().attributes
     seconds = time.process_time() - begun
     return Cost(
-        calls=float(attributes["n_likelihoods"]),
+        calls=float(attributes["n_likelihoods"]) + extra_calls,
         seconds=seconds,
         effective=float(attributes.get("effective_sample_size", attributes.get("ess", size))),
         reliable=float(attributes.get("reliable", attributes.get("converged", math.nan))),
