@@ -8,7 +8,8 @@ which the error is measured in the same run, and copies with the speeds and the 
 layer moved by up to 1 %; the ten random cases and their copies are one batch.
 
 How the cost grows is shown on 100 m of water over sediment: with the frequency, with the number of
-layers, and with the knots of a cast that is sampled ever more finely. The first call is that of a
+layers, and with the knots of a cast that is sampled ever more finely. So is what a gradient costs,
+in evaluations of what it is of. The first call is that of a
 new process with an empty cache of kernels: what compilation costs, once on a machine.
 """
 
@@ -118,6 +119,8 @@ def main() -> None:
     speed = table(header, rows)
     by_tone, answer["swellex_ms_by_tone"] = cost_by_tone(sets["swellex"], chosen.repeat)
     growth, answer["growth"] = cost_growth(chosen.repeat)
+    likelihoods = gradient_cost(sets["swellex"], chosen.repeat)
+    answer["gradient_likelihoods"] = round(likelihoods, 2)
     answer["first_call_seconds"] = seconds = round(first_call(), 1)
     tables = (
         "Environments a second (13 tones, 21 receivers, 6 ranges); error of the pressure of the\n"
@@ -125,6 +128,8 @@ def main() -> None:
         f"{speed}\n\nSWellEx-96, each tone by itself: milliseconds an environment\n\n{by_tone}"
         "\n\nHow the cost grows: exact modes, 64 environments of 100 m of water, milliseconds an\n"
         f"environment and microseconds by modes and layers\n\n{growth}\n\n"
+        "A misfit of the SWellEx-96 pressure with its gradient by ten unknowns costs "
+        f"{likelihoods:.1f} misfits\n"
         f"First call with an empty cache of kernels: {seconds} s"
     )
     finish("forward_speed", tables, answer, seed=chosen.seed, keep=chosen.keep)
@@ -238,6 +243,52 @@ def cost_by_tone(batch: Batch, repeat: int) -> tuple[str, dict[str, dict[str, fl
         for tone, count in zip(tones, counts, strict=True)
     ]
     return table(("Hz", "modes", *KINDS), rows), cost
+
+
+def gradient_cost(batch: Batch, repeat: int) -> float:
+    """Time of a misfit and its gradient by ten unknowns of each environment, in misfits alone.
+
+    The unknowns move water depth, source depth and range, and scale or shift speeds, thicknesses,
+    densities and attenuations of the water and what is below.
+    """
+    one = batch.environment
+    water = (one.thickness.cumsum(1) <= one.water_depth[:, None] + 1e-6).double()
+    below = 1.0 - water
+    last_water = water.cumsum(1) * water == water.sum(1, keepdim=True)
+
+    def misfit(unknowns: torch.Tensor) -> torch.Tensor:
+        u = [column[:, None] for column in unknowns.unbind(1)]
+        moved = replace(
+            one,
+            thickness=one.thickness + u[0] * last_water + u[1] * below * one.thickness,
+            water_depth=one.water_depth + u[0][:, 0],
+            sound_speed_top=one.sound_speed_top + u[2] * water + u[3] * below,
+            sound_speed_bottom=one.sound_speed_bottom + u[2] * water + u[4] * below,
+            density=one.density * (1 + u[5] * below + u[7] * water),
+            attenuation_top=one.attenuation_top * (1 + u[6] * below),
+            attenuation_bottom=one.attenuation_bottom * (1 + u[6] * below),
+        )
+        p = solve(
+            replace(
+                batch,
+                environment=moved,
+                source_depth=batch.source_depth + u[8],
+                range_m=batch.range_m + u[9],
+            ),
+            "exact",
+        )
+        return p.abs().square().log().sum()
+
+    unknowns = torch.zeros(len(one), 10, dtype=torch.float64)
+
+    def with_gradient() -> None:
+        by = unknowns.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(misfit(by), by)
+        assert (slope != 0).all()  # all ten matter
+
+    with_gradient()
+    both = min(repeated(with_gradient, repeat))
+    return both / min(repeated(lambda: misfit(unknowns), repeat))
 
 
 def cost_growth(repeat: int) -> tuple[str, list[dict[str, float]]]:

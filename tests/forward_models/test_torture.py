@@ -66,6 +66,25 @@ def test_every_root_is_one_by_another_integrator(guide: dict[str, Any], frequenc
         assert newton_move(guide, frequency, root) < 2e-8
 
 
+def test_a_layer_that_is_fast_at_its_bottom_and_slow_above() -> None:
+    """One layer with a jump inside, of which the deepest speed tells nothing."""
+    depth, speed = [0.0, 40.0, 40.01, 100.0], [1400.0, 1400.0, 1700.0, 1700.0]
+    below = (1750, 1.9, 0.3)
+    pieces = [
+        (depth[i : i + 2], speed[i : i + 2], 1.0, 0.0) for i in range(len(depth) - 1)
+    ]  # for the other integrator
+    guide = Environment.from_layers([Layer(depth, speed)], HalfSpace(1750, 1900, 0.3))
+    k = solve_modes(guide, [300.0]).wavenumber[0, 0].numpy()
+    # ∫ sqrt(k²(z) - k_min²) dz / π, the number of half waves above the speed of the half-space
+    upper, lower = (
+        np.sqrt((600 * np.pi / c) ** 2 - (600 * np.pi / 1750) ** 2) for c in (1400, 1700)
+    )
+    assert abs(k.size - (40 * upper + 60 * lower) / np.pi) <= 1
+    assert np.unique(np.round(k, 9)).size == k.size
+    for root in k:
+        assert newton_move({"layers": pieces, "half_space": below}, 300.0, root) < 2e-8
+
+
 def test_tones_of_very_different_height_share_a_call() -> None:
     tones = [50.0, 200.0, 600.0]
     together = solve_modes(environment(LAMINAE), tones)
