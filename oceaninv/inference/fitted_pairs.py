@@ -44,8 +44,9 @@ def first_network(
             f"{scenario.name}: training.gauss_newton: {scenario.training.gauss_newton} fits "
             "pressure alone; use 0 for propagation loss"
         )
+    training = scenario.training
     settings = with_settings(
-        scenario.training, {"blocks": 0, "epochs": scenario.training.first_epochs}
+        training, {"blocks": 0, "epochs": training.first_epochs, "hidden": training.first_hidden}
     )
     result = fit(
         draw,

@@ -34,6 +34,7 @@ class Training(BaseModel):
     gauss_newton: Annotated[int, Field(ge=0)] = 0
     n_fits: Annotated[int, Field(ge=1000)] = 50_000  # simulations that are fitted
     first_epochs: Count = 15  # of the first network, a conditional Gaussian, over all of them
+    first_hidden: Count = 384  # its width; the other sees few numbers, and fewer simulations
     hidden: Count = 256  # width of the summary network
     depth: Annotated[int, Field(ge=0)] = 3  # its residual blocks
     context: Count = 64  # numbers that it hands to the flow
