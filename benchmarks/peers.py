@@ -140,6 +140,8 @@ def sbi_estimator(
 
     scenario = ours.scenario
     count = arguments.simulations or len(training_set.parameters)
+    if scenario.training.gauss_newton:  # no more than ours has seen fitted
+        count = min(count, scenario.training.n_fits)
     draw = noisy_pairs(scenario, training_set, ours.aid, "training set")
     generator = torch.Generator().manual_seed(1)
     features = torch.cat([draw(index, generator)[1] for index in torch.arange(count).split(4096)])
