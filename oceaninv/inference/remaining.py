@@ -18,7 +18,10 @@ from oceaninv.inference.objectives.estimate import Sampler, evaluate_critic, tra
 
 _REPEATS = 4  # noise draws of each simulation that the critic learns from
 _BATCH = 512
-_STEPS = 400
+# The best of critics taught for so many steps is taken: one that was taught long on few simulations
+# knows them by heart, and its bound on others is far below zero.
+_STEPS = (25, 100, 400)
+_TUNE = 0.25  # of those not held out say which is the best
 _HELD_OUT = 0.4  # of the simulations judge it
 
 
@@ -45,20 +48,26 @@ def remaining_divergence(
     held_out = max(2, round(_HELD_OUT * n))
     index = torch.arange(n)
     latent = isinstance(estimator, Estimator)
-    learn = _pairs(estimator, draw, index[held_out:].repeat(_REPEATS), latent, generator)
+    tuned = held_out + max(2, round(_TUNE * (n - held_out)))
+    learn = _pairs(estimator, draw, index[tuned:].repeat(_REPEATS), latent, generator)
+    tune = _pairs(estimator, draw, index[held_out:tuned], latent, generator)
     # one noise draw each, so that the terms are independent
     judge = _pairs(estimator, draw, index[:held_out], latent, generator)
-    critic = train_critic(
-        DIVERGENCES[name],
-        _resampled(learn[0]),
-        _resampled(learn[1]),
-        steps=_STEPS,
-        batch_size=_BATCH,
-        hidden=64,
-        penalty=0.01,
-        learning_rate=2e-3,
-        generator=generator,
-    )
+    critics = [
+        train_critic(
+            DIVERGENCES[name],
+            _resampled(learn[0]),
+            _resampled(learn[1]),
+            steps=steps,
+            batch_size=_BATCH,
+            hidden=64,
+            penalty=0.01,
+            learning_rate=2e-3,
+            generator=generator,
+        )
+        for steps in _STEPS
+    ]
+    critic = max(critics, key=lambda c: evaluate_critic(DIVERGENCES[name], c, *tune)[0])
     estimate, error = evaluate_critic(DIVERGENCES[name], critic, *judge)
     return {
         "divergence": name,

@@ -44,6 +44,16 @@ def test_nothing_remains_of_the_exact_posterior() -> None:
     assert found["n"] == 800
 
 
+def test_few_simulations_are_not_known_by_heart() -> None:
+    once = pairs()(torch.arange(200), torch.Generator().manual_seed(2))
+
+    def draw(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return once[0][index], once[1][index]  # the same noise at every call
+
+    found = remaining_divergence(network(), draw, 200, seed=1)
+    assert found["estimate"] == pytest.approx(0, abs=0.03)
+
+
 @pytest.mark.parametrize(("width", "shift"), [(0.5, 0.0), (1.0, 1.0)])
 def test_collapsed_and_shifted_samplers_are_found(width: float, shift: float) -> None:
     found = remaining_divergence(network(width), pairs(shift), 2000, seed=1)
