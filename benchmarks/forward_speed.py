@@ -9,8 +9,8 @@ layer moved by up to 1 %; the ten random cases and their copies are one batch.
 
 How the cost grows is shown on 100 m of water over sediment: with the frequency, with the number of
 layers, and with the knots of a cast that is sampled ever more finely. So is what a gradient costs,
-in evaluations of what it is of. The first call is that of a
-new process with an empty cache of kernels: what compilation costs, once on a machine.
+in evaluations of what it is of. The first call is that of a new process with an empty cache of
+kernels: what compilation costs, once on a machine.
 """
 
 from __future__ import annotations

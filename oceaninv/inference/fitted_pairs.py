@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +12,7 @@ from oceaninv.errors import InputError
 from oceaninv.inference.checkpoint import read_tensors, write_tensors
 from oceaninv.inference.estimator import Estimator
 from oceaninv.inference.features import measured_features
-from oceaninv.inference.fitting import Draw, Progress, fit
+from oceaninv.inference.fitting import Draw, Progress, fit, generator_of
 from oceaninv.inference.normal_fits import NormalFits
 from oceaninv.scenario import Scenario
 from oceaninv.scenario.training import with_settings
@@ -88,9 +87,8 @@ def fitted_pairs(
         if path and path.exists():
             tensors, _ = read_tensors(path)
         else:
-            stream = np.random.SeedSequence([seed, _NOISE, start]).generate_state(1, np.uint64)
-            generator = torch.Generator().manual_seed(int(stream[0] >> np.uint64(1)))
-            v, noisy = data(torch.arange(start, min(start + _CHUNK, n)), generator)
+            index = torch.arange(start, min(start + _CHUNK, n))
+            v, noisy = data(index, generator_of(seed, _NOISE, start))
             tensors = {"v": v, "features": measured_features(noisy, fits)}
             if path:
                 write_tensors(path, tensors, {})

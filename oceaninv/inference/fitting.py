@@ -160,14 +160,14 @@ class _Loop:
         self.clock = clock
         self.draw, self.settings, self.seed = draw, settings, seed
         first = torch.arange(0, n, together)
-        first = first[torch.randperm(len(first), generator=_generator(seed, _SPLIT))]
+        first = first[torch.randperm(len(first), generator=generator_of(seed, _SPLIT))]
         order = (first[:, None] + torch.arange(together)).flatten()
         order = order[order < n]
         held_out = together * max(1, round(settings.validation_fraction * len(first)))
         self.train_index = order[held_out:]
         self.validation = self._held_out(order[:held_out])
 
-        v, features = draw(self.train_index[:_STANDARDISE_WITH], _generator(seed, _INIT))
+        v, features = draw(self.train_index[:_STANDARDISE_WITH], generator_of(seed, _INIT))
         self.estimator = new_network(
             estimator, v.shape[1], features.shape[1], settings, guesses, _number(seed, _INIT)
         )
@@ -307,7 +307,7 @@ class _Loop:
 
     def _batches(self, epoch: int) -> Iterator[tuple[float, Tensor, Tensor, torch.Generator]]:
         """Position in the epoch from 0 to 1, pairs with fresh noise, and a generator."""
-        generator = _generator(self.seed, _EPOCH, epoch)
+        generator = generator_of(self.seed, _EPOCH, epoch)
         order = self.train_index[torch.randperm(len(self.train_index), generator=generator)]
         # a last short batch would be noisy: it is left out, another one each epoch
         size = min(self.settings.batch_size, len(order))
@@ -317,7 +317,7 @@ class _Loop:
             yield i / whole, v, features, generator
 
     def _held_out(self, index: Tensor) -> list[tuple[Tensor, Tensor]]:
-        generator = _generator(self.seed, _VALIDATION)
+        generator = generator_of(self.seed, _VALIDATION)
         repeated = index.repeat(self.settings.validation_draws)
         return [self.draw(part, generator) for part in repeated.split(4096)]
 
@@ -326,7 +326,7 @@ class _Loop:
         """The mean score over the held-out pairs."""
         network = self.average or self.estimator
         network.eval()
-        generator = _generator(self.seed, _SCORE)
+        generator = generator_of(self.seed, _SCORE)
         scores = [network.score(v, features, generator) for v, features in self.validation]
         return torch.cat(scores).double().mean().item()
 
@@ -407,5 +407,6 @@ def _number(*key: int) -> int:
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def _generator(*key: int) -> torch.Generator:
+def generator_of(*key: int) -> torch.Generator:
+    """A generator of its own for each key of integers."""
     return torch.Generator().manual_seed(_number(*key))

@@ -17,7 +17,7 @@ from torch import Tensor
 from oceaninv.errors import InputError
 from oceaninv.files import whole_file
 from oceaninv.inference.checkpoint import read_tensors, with_prefix, write_tensors
-from oceaninv.inference.estimator import Conditions, Estimator
+from oceaninv.inference.estimator import Architecture, Conditions, Estimator
 from oceaninv.inference.features import measured_features
 from oceaninv.inference.flow import standard_normal_log_prob
 from oceaninv.inference.matched_field import MatchedField, matched_field
@@ -152,8 +152,7 @@ class Model:
             digest, record, name = (content[k] for k in ("weights_sha256", "training", "name"))
             aid: MatchedField | NormalFits | None = None
             if fits := content.get("normal_fits"):
-                first = network_of(fits["architecture"])
-                assert isinstance(first, Estimator)
+                first = Estimator(Architecture(**fits["architecture"]), seed=0)
                 aid = NormalFits(scenario, first, int(fits["steps"]))
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error}); check the path") from None

@@ -143,7 +143,7 @@ class _Linear(NamedTuple):
 def _linear(scenario: Scenario, data: Tensor, v: Tensor) -> _Linear:
     """The data about v (n, d), from the replicas there and their differences."""
     noise, prior = scenario_noise(scenario), scenario.prior
-    assert isinstance(noise, ComplexNoise)  # by check_fits
+    assert isinstance(noise, ComplexNoise)  # `first_network` has refused levels
     n, d = v.shape
     near = v[:, None] + torch.cat([v.new_zeros(1, d), _STEP * torch.eye(d, dtype=v.dtype)])
     theta = prior.from_normal(near.flatten(0, 1)).unflatten(0, (n, d + 1))

@@ -64,8 +64,7 @@ def predict(scenario: Scenario, theta: Tensor) -> Tensor:
                 attenuation=scenario.solver.attenuation,
             )
         )
-    pressure = torch.cat(fields)
-    return pressure if scenario.data == "pressure" else transmission_loss(pressure)
+    return _as_data(scenario, torch.cat(fields))
 
 
 def predict_geometries(scenario: Scenario, theta: Tensor) -> Tensor:
@@ -90,8 +89,7 @@ def predict_geometries(scenario: Scenario, theta: Tensor) -> Tensor:
                 attenuation=scenario.solver.attenuation,
             )
         )
-    pressure = torch.cat(fields).movedim(2, 1)
-    return pressure if scenario.data == "pressure" else transmission_loss(pressure)
+    return _as_data(scenario, torch.cat(fields).movedim(2, 1))
 
 
 def predict_neighbours(scenario: Scenario, theta: Tensor) -> Tensor:
@@ -118,7 +116,10 @@ def predict_neighbours(scenario: Scenario, theta: Tensor) -> Tensor:
                 c_high=scenario.solver.c_high,
             )
         )
-    pressure = torch.cat(fields).unflatten(0, (-1, count))
+    return _as_data(scenario, torch.cat(fields).unflatten(0, (-1, count)))
+
+
+def _as_data(scenario: Scenario, pressure: Tensor) -> Tensor:
     return pressure if scenario.data == "pressure" else transmission_loss(pressure)
 
 

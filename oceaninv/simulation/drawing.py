@@ -41,9 +41,8 @@ def simulate(
 
     Draws in which no mode propagates are drawn again, as the likelihood excludes them. With
     `geometries` above 1 in the scenario's `training:` block, so many draws in a row share the
-    environment. Chunk i has its own random stream, so that an interrupted
-    and resumed run gives the same set as one that ran through. Until complete the store is
-    `PATH.partial`.
+    environment. Chunk i has its own random stream, so that an interrupted and resumed run gives the
+    same set as one that ran through. Until complete the store is `PATH.partial`.
 
     Args:
         scenario: a scenario, its built-in name or its file.
