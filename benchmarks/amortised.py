@@ -54,7 +54,7 @@ class Cost:
 
 
 def fit_calls(model: Model) -> int:
-    """Environments solved for one normal fit; neighbours of another count as whole ones."""
+    """Environments solved for one normal fit, at most; neighbours count as whole ones."""
     return (
         (model.aid.steps + 1) * (model.scenario.prior.dim + 1)
         if isinstance(model.aid, NormalFits)
@@ -65,8 +65,9 @@ def fit_calls(model: Model) -> int:
 def training_calls(model: Model) -> float:
     """Environments solved for the training."""
     training, count = model.scenario.training, model.record["n_simulations"]
-    if training.gauss_newton:  # the record is of the second network, trained on the fits
-        return training.n_simulations / training.geometries + count * fit_calls(model)
+    if training.gauss_newton:  # the record is of the last network, trained on the fits
+        each = fit_calls(model) + (training.weighed_draws + 1 if training.weighed_draws else 0)
+        return training.n_simulations / training.geometries + count * each
     return count / training.geometries + training.references
 
 

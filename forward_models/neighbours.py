@@ -1,8 +1,8 @@
 """Pressure of guides that differ little from one another, such as for derivatives by differences.
 
-One guide of a group is solved. The others have its modes, moved: Newton's method from its roots,
-one step or two, is all that they need. That is several times faster than solving each, and no mode
-comes or goes between them, so that differences are those of a smooth function.
+One guide is solved. Its neighbours have its modes, moved: Newton's method from its roots, one step
+or two, is all that they need. That is several times faster than solving each, and no mode comes or
+goes between them, so that differences are those of a smooth function.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ERROR = 1e-10
 
 def neighbouring_pressure(
     environment: Environment,
-    group: int,
+    neighbours: Environment,
     frequency: Numbers,
     *,
     source_depth: Tensor,
@@ -36,49 +36,74 @@ def neighbouring_pressure(
     range_m: Tensor,
     c_high: float | None = None,
 ) -> Tensor:
-    """Complex pressure at arrays in groups of guides that are nearly the same: (B, F, R).
+    """Complex pressure at arrays in guides and in neighbours of each: (B, S + N, F, R).
 
     Args:
-        environment: B guides, ``group`` of them in a row to a group. Their modes are those of the
-            first of the group, with exact attenuation; NaN where it has none.
-        group: guides to a group, a divisor of B.
+        environment: B guides.
+        neighbours: B N guides, N in a row that are nearly the same as one of the B. Their modes
+            are those of that one, with exact attenuation; NaN where it has none.
         frequency: (F,) Hz.
-        source_depth: (B,) m.
-        receiver_depth, range_m: (B, R) m.
-        c_high: as for :func:`forward_models.solve_modes`, of the first guide.
+        source_depth: (B, S + N) m: S sources in each guide, at least one, and one in each
+            neighbour.
+        receiver_depth, range_m: (B, S + N, R) m, the array of each source.
+        c_high: as for :func:`forward_models.solve_modes`, of the B guides.
 
     Raises:
-        ModelInputError: as :func:`forward_models.array_pressure`; an elastic half-space; groups
-            that do not fill the batch.
+        ModelInputError: as :func:`forward_models.array_pressure`; an elastic half-space;
+            neighbours that are not as many for each guide.
     """
-    batch = len(environment)
-    if group < 1 or batch % group:
-        raise ModelInputError(f"group: {group} guides in a row do not divide {batch} environments")
-    if environment.half_space_shear_speed is not None:
-        raise ModelInputError("half_space_shear_speed: neighbours are known of fluid guides alone")
-    require_geometry(environment, source_depth[:, None], receiver_depth, range_m)
-    every = make_problem(environment, frequency, c_high)
-    solved = make_problem(environment[torch.arange(0, batch, group)], frequency, c_high)
-    elements = receiver_depth.shape[1]
-    depth = torch.cat([source_depth[:, None], receiver_depth], 1).numpy()
-    distance = np.ascontiguousarray(range_m.numpy())
-    source, receiver = np.zeros(elements, np.int64), 1 + np.arange(elements)
-    result = np.empty((batch, every.omega.size, elements), np.complex128)
+    batch, arrays, elements = receiver_depth.shape
+    each, rest = divmod(len(neighbours), batch)
+    if rest or each >= arrays:
+        raise ModelInputError(
+            f"neighbours: {len(neighbours)} of {batch} environments with {arrays} sources each; "
+            "give every environment the same number, below that of its sources"
+        )
+    for guides in (environment, neighbours):
+        if guides.half_space_shear_speed is not None:
+            raise ModelInputError(
+                "half_space_shear_speed: neighbours are known of fluid guides alone"
+            )
+    own = arrays - each
+    solved = make_problem(environment, frequency, c_high)
+    others = make_problem(neighbours, frequency, c_high)
+    tones = solved.omega.size
+
+    def placed(guides: Environment, part: slice, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Depths of ``count`` arrays in each guide, every source before its receivers; ranges."""
+        source = source_depth[:, part].reshape(-1, count, 1)
+        receiver = receiver_depth[:, part].reshape(-1, count, elements)
+        ranges = range_m[:, part].reshape(-1, count * elements).contiguous()
+        require_geometry(guides, source.flatten(1), receiver.flatten(1), ranges)
+        return torch.cat([source, receiver], -1).flatten(1).numpy(), ranges.numpy()
+
+    at, far = placed(environment, slice(None, own), own)
+    at_others, far_others = placed(neighbours, slice(own, None), 1)
+    columns = np.arange(at.shape[1]).reshape(own, 1 + elements)
+    pairs = np.repeat(columns[:, 0], elements), columns[:, 1:].ravel()
+    pairs_of_others = np.zeros(elements, np.int64), 1 + np.arange(elements)
+    result = np.empty((batch, tones, own * elements), np.complex128)
+    moved = np.empty((batch * each, tones, elements), np.complex128)
 
     def work(rows: slice) -> None:
-        near = slice(group * rows.start, group * rows.stop)
-        modes = solve_chunk(solved, rows, depth[near][::group], "exact", speeds=False)
-        first, k, phi = _moved(every, near, modes, group, depth[near])
-        sum_modes(first, k, phi, source, receiver, distance[near], result[near])
+        modes = solve_chunk(solved, rows, at[rows], "exact", speeds=False)
+        sum_modes(modes.first, modes.k, modes.phi, *pairs, far[rows], result[rows])
+        if each:
+            near = slice(each * rows.start, each * rows.stop)
+            of_others = _moved(others, near, modes, each, at_others[near])
+            sum_modes(*of_others, *pairs_of_others, far_others[near], moved[near])
 
     in_parallel(work, len(solved))
-    return torch.from_numpy(result) / density_at_source(environment)[:, None, None]
+    by_array = torch.from_numpy(result).unflatten(-1, (own, elements)).movedim(2, 1)
+    by_array = by_array / density_at_source(environment)[:, None, None, None]
+    of_neighbours = torch.from_numpy(moved) / density_at_source(neighbours)[:, None, None]
+    return torch.cat([by_array, of_neighbours.unflatten(0, (batch, each))], 1)
 
 
 def _moved(
     problem: Problem, rows: slice, modes: ModeList, group: int, depth: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(first, k, φ) of the environments ``rows``, from the ``modes`` of the first of each group."""
+    """(first, k, φ) of the neighbours ``rows``, ``group`` in a row for each guide of ``modes``."""
     items = problem.items(rows)
     tones = problem.omega.size
     # Which item of the solved ones each of the others is like, and where its modes begin.

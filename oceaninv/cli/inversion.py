@@ -142,7 +142,8 @@ def train(
         ),
     ] = None,
     max_minutes: Annotated[
-        float | None, typer.Option("--max-minutes", min=0.0, help="End training after this time.")
+        float | None,
+        typer.Option("--max-minutes", min=0.0, help="End the network's epochs after this time."),
     ] = None,
     seed: Seed = 0,
     resume: Resume = False,

@@ -26,6 +26,7 @@ class Architecture:
     coupling_hidden: int
     bins: int
     clamp: float = 3.0
+    dropout: float = 0.0
     kind: str = "cinn"
 
     @classmethod
@@ -45,6 +46,7 @@ class Architecture:
             coupling_hidden=settings.coupling_hidden,
             bins=settings.bins,
             clamp=settings.coupling_clamp,
+            dropout=settings.dropout,
         )
 
 
@@ -98,7 +100,9 @@ class Estimator(nn.Module):
         a = architecture
         with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator
             torch.manual_seed(seed)
-            self.summary = Summary(a.features, hidden=a.hidden, depth=a.depth, context=a.context)
+            self.summary = Summary(
+                a.features, hidden=a.hidden, depth=a.depth, context=a.context, dropout=a.dropout
+            )
             self.flow = Flow(
                 a.dim,
                 a.context,

@@ -110,7 +110,9 @@ def fit(
 
     limit = math.inf if max_minutes is None else 60 * max_minutes
     while loop.stopped is None:
-        loop.run_epoch(limit)
+        with torch.random.fork_rng(devices=[]):  # dropout draws from the global generator
+            torch.manual_seed(_number(seed, _EPOCH, len(loop.history), 1))
+            loop.run_epoch(limit)
         if checkpoint is not None:
             write_tensors(checkpoint, loop.tensors(), {**identity, **loop.header()})
         if progress:

@@ -22,12 +22,14 @@ from oceaninv.inference.guesses import guess_size, normal_guess
 from oceaninv.measurement import scenario_noise
 from oceaninv.measurement.noise import ComplexNoise
 from oceaninv.scenario import Scenario
-from oceaninv.scenario.predict import correlation_length, predict_neighbours
+from oceaninv.scenario.predict import correlation_length, predict, predict_neighbours
 
 _STEP = 1e-3  # of a normal score, for differences
 _FURTHEST = 4.0  # normal scores: 1 in 30,000 of the prior is beyond
-_DAMPING, _LESS, _MORE = 0.03, 0.1, 10.0
-_AT_A_TIME = 128
+_DAMPING, _LESS, _MORE = 0.03, 0.3, 10.0
+_SMALL = 0.05  # nats: a step that gains less is the last
+_STUCK = 1e3  # damping under which nothing moves
+_AT_A_TIME = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +55,9 @@ class NormalFits:
         """What the second network sees of data (n, K, F, R) complex, whose own features are `own`.
 
         Returns:
-            (n, m) float32: what the first network made of the data; where the fit began; how well
-            it fits: its log posterior density, what that gained over the start, and the share of
-            the power of each tone that it leaves; and the two guesses of `normal_guess`.
+            (n, m) float32: where the fit began; how well it fits: its log posterior density, what
+            that gained over the start, and the share of the power of each tone that it leaves; how
+            wide and how correlated it is; and the two guesses of `normal_guess`.
         """
         parts = [
             self._seen(some, of_data)
@@ -67,10 +69,15 @@ class NormalFits:
     def _seen(self, own: Tensor, data: Tensor) -> Tensor:
         conditions = self.first.condition(own)
         start = most_probable(self.first, conditions)
-        fit = normal_fit(self.scenario, data, start.double(), self.steps)
+        fit = normal_fit(self.scenario, data, start, self.steps)
         guess, _ = normal_guess(fit.mean, fit.covariance)
         prior = guess.new_zeros(len(guess), guess_size(start.shape[1]))
-        told = [conditions.context, start, fit.density[:, None], fit.gain[:, None], fit.left.log()]
+        sd = fit.covariance.diagonal(dim1=1, dim2=2).sqrt()
+        rows, columns = torch.tril_indices(sd.shape[1], sd.shape[1], -1)
+        # bounded, as what the guess has of it is not
+        correlation = fit.covariance[:, rows, columns] / (sd[:, rows] * sd[:, columns])
+        quality = [fit.density[:, None], fit.gain[:, None], fit.left.log()]
+        told = [start, *quality, sd.log(), correlation]
         return torch.cat([part.float() for part in [*told, guess, prior]], -1)
 
 
@@ -108,27 +115,52 @@ def normal_fit(scenario: Scenario, data: Tensor, start: Tensor, steps: int) -> F
     Args:
         scenario: of complex pressure.
         data: (n, K, F, R) complex.
-        start: (n, d) float64 normal scores of the unknowns.
-        steps: number of steps.
+        start: (n, d) normal scores of the unknowns.
+        steps: largest number of steps; a fit that gains no more takes fewer.
     """
-    v = start.clamp(-_FURTHEST, _FURTHEST)
+    v = start.double().clamp(-_FURTHEST, _FURTHEST)
     eye = torch.eye(v.shape[1], dtype=v.dtype)
     here = _linear(scenario, data, v)
-    begun = here.density
-    damping = v.new_full((len(v), 1, 1), _DAMPING)
+    begun = here.density.clone()
+    damping = v.new_full((len(v),), _DAMPING)
+    going = torch.arange(len(v))
     for _ in range(steps):
-        precision = here.information + eye
-        damped = precision + damping * torch.diag_embed(precision.diagonal(dim1=-2, dim2=-1))
-        move = torch.linalg.solve(damped, (here.score - v)[..., None])[..., 0]
-        trial = (v + move).clamp(-_FURTHEST, _FURTHEST)
-        there = _linear(scenario, data, trial)
-        better = there.density > here.density
-        v = torch.where(better[:, None], trial, v)
-        here = _Linear(*(_choose(better, a, b) for a, b in zip(there, here, strict=True)))
-        damping = damping * torch.where(better, _LESS, _MORE)[:, None, None]
+        if not len(going):
+            break
+        now = _Linear(*(values[going] for values in here))
+        precision = now.information + eye
+        extra = damping[going, None, None] * torch.diag_embed(precision.diagonal(dim1=1, dim2=2))
+        move = torch.linalg.solve(precision + extra, (now.score - v[going])[..., None])[..., 0]
+        trial = (v[going] + move).clamp(-_FURTHEST, _FURTHEST)
+        there = _linear(scenario, data[going], trial)
+        better = there.density > now.density
+        gained = going[better]
+        v[gained] = trial[better]
+        for old, new in zip(here, there, strict=True):
+            old[gained] = new[better]
+        damping[going] *= torch.where(better, _LESS, _MORE).to(v.dtype)
+        small = torch.where(better, there.density - now.density < _SMALL, damping[going] > _STUCK)
+        going = going[~small]
     covariance = torch.linalg.inv(here.information + eye)
     covariance = 0.5 * (covariance + covariance.mT)
     return Fit(v, covariance, here.density, here.density - begun, here.left)
+
+
+def log_posterior_density(scenario: Scenario, data: Tensor, v: Tensor) -> Tensor:
+    """Log posterior density (n, k), but for a constant of each row, of v (n, k, d).
+
+    Args:
+        scenario: of complex pressure.
+        data: (n, K, F, R) complex.
+        v: normal scores of the unknowns, float64.
+    """
+    n, k = v.shape[:2]
+    theta = scenario.prior.from_normal(v.flatten(0, 1))
+    replica = predict(scenario, theta)
+    length = correlation_length(scenario, theta)
+    factor = _factor(data).to(replica.dtype).repeat_interleave(k, 0)
+    likelihood = _noise_of(scenario).log_likelihood(factor, replica, length, data.shape[1])
+    return likelihood.view(n, k) - 0.5 * v.square().sum(-1)
 
 
 class _Linear(NamedTuple):
@@ -142,15 +174,14 @@ class _Linear(NamedTuple):
 
 def _linear(scenario: Scenario, data: Tensor, v: Tensor) -> _Linear:
     """The data about v (n, d), from the replicas there and their differences."""
-    noise, prior = scenario_noise(scenario), scenario.prior
-    assert isinstance(noise, ComplexNoise)  # `first_network` has refused levels
+    noise, prior = _noise_of(scenario), scenario.prior
     n, d = v.shape
     near = v[:, None] + torch.cat([v.new_zeros(1, d), _STEP * torch.eye(d, dtype=v.dtype)])
     theta = prior.from_normal(near.flatten(0, 1)).unflatten(0, (n, d + 1))
     replica = predict_neighbours(scenario, theta)
     length = correlation_length(scenario, theta[:, 0])
     k = data.shape[1]
-    factor = data.to(replica.dtype).permute(0, 2, 3, 1) / k**0.5
+    factor = _factor(data).to(replica.dtype)
     density = noise.log_likelihood(factor, replica[:, 0], length, k) - 0.5 * v.square().sum(-1)
 
     finite = torch.isfinite(replica.abs()).flatten(1).all(1)
@@ -179,5 +210,12 @@ def _linear(scenario: Scenario, data: Tensor, v: Tensor) -> _Linear:
     )
 
 
-def _choose(which: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    return torch.where(which.view(-1, *[1] * (a.ndim - 1)), a, b)
+def _noise_of(scenario: Scenario) -> ComplexNoise:
+    noise = scenario_noise(scenario)
+    assert isinstance(noise, ComplexNoise)  # `first_network` has refused levels
+    return noise
+
+
+def _factor(data: Tensor) -> Tensor:
+    """(n, F, R, K) whose square is the sample cross-spectral matrix of data (n, K, F, R)."""
+    return data.permute(0, 2, 3, 1) / data.shape[1] ** 0.5

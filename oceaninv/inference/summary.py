@@ -13,13 +13,17 @@ class Summary(nn.Module):
         hidden: width
         depth: number of residual blocks
         context: length of the summary h
+        dropout: share of the last layer's inputs left out in training
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, features: int, *, hidden: int, depth: int, context: int) -> None:
+    def __init__(
+        self, features: int, *, hidden: int, depth: int, context: int, dropout: float = 0.0
+    ) -> None:
         super().__init__()
+        self.dropout = dropout
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("scale", torch.ones(features))
         self.enter = nn.Linear(features, hidden)
@@ -38,7 +42,7 @@ class Summary(nn.Module):
         x = self.enter((features - self.mean) / self.scale)
         for block in self.blocks:
             x = block(x)
-        return self.leave(functional.silu(x))
+        return self.leave(functional.dropout(functional.silu(x), self.dropout, self.training))
 
 
 class Residual(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from oceaninv.errors import InputError
 from oceaninv.inference.features import measured_features
-from oceaninv.inference.fitted_pairs import first_network, fitted_pairs
+from oceaninv.inference.fitted_pairs import first_network, fitted_draw, fitted_pairs, pairs_of
 from oceaninv.inference.fitting import Draw, Progress, fit
 from oceaninv.inference.matched_field import MatchedField, simulate_references
 from oceaninv.inference.model import Model
@@ -59,7 +59,8 @@ def train(
         settings: replace fields of the `training:` block, such as those of `PRESETS`.
         n_simulations: size of the training set, or how many of `data` are used; None: as the
             scenario says, or all of `data`.
-        max_minutes: limit of the training's wall-clock time, simulations not counted.
+        max_minutes: limit of the wall-clock time of the network's epochs; simulations and what
+            prepares `gauss_newton` are not counted.
         resume: go on from the checkpoint in `out`; a finished model is read.
         progress: called with (done, total, text), first for simulations, then for
             references and for epochs.
@@ -81,8 +82,8 @@ def train(
     out = Path(out)
     checkpoint = out / "checkpoint.safetensors"
     own_data = out / "simulations.zarr"
-    first_checkpoint, fits = out / "first.safetensors", out / "fits"
-    partial = (checkpoint, first_checkpoint, own_data, _unfinished(own_data), fits)
+    first_checkpoint, fitted = out / "first.safetensors", out / "fits"
+    partial = (checkpoint, first_checkpoint, own_data, _unfinished(own_data), fitted)
     if resume and not checkpoint.exists() and (out / "model.json").exists():
         return Model.load(out)
     if not resume:
@@ -134,8 +135,18 @@ def train(
         )
     if isinstance(aid, NormalFits):
         count = min(count, scenario.training.n_fits)
-        pairs = noisy_data(scenario, training_set, where)
-        draw = fitted_pairs(pairs, count, aid, seed=seed, folder=fits, progress=progress)
+        draw = fitted_draw(
+            noisy_data(scenario, training_set, where),
+            count,
+            aid,
+            scenario.training,
+            seed=seed,
+            folder=fitted,
+            resume=resume,
+            together=training_set.geometries,
+            fingerprint=fingerprint,
+            progress=progress,
+        )
     else:
         draw = noisy_pairs(scenario, training_set, aid, where)
     result = fit(
@@ -187,7 +198,8 @@ def _fresh_pairs(
     fresh = TrainingSet(scenario, parameters[kept], replica[kept], seed)
     where, count = "fresh simulations", int(kept.sum())
     if isinstance(aid, NormalFits):  # once, not at every step of the critic
-        return fitted_pairs(noisy_data(scenario, fresh, where), count, aid, seed=seed), count
+        v, features = fitted_pairs(noisy_data(scenario, fresh, where), count, aid, seed=seed)
+        return pairs_of(v, features), count
     return noisy_pairs(scenario, fresh, aid, where), count
 
 

@@ -95,28 +95,36 @@ def predict_geometries(scenario: Scenario, theta: Tensor) -> Tensor:
 def predict_neighbours(scenario: Scenario, theta: Tensor) -> Tensor:
     """Replicas (n, G, F, R) of theta (n, G, d), as `predict`, for G that are nearly the same.
 
-    The first of a row is solved, and its modes moved to the others. First-order modes, which cost
-    no more than that, are solved for each.
+    The first of a row is solved. Those that differ from it in `scenario.geometry_names` alone, in
+    every row, share its modes, and to the others they are moved. First-order modes, which cost no
+    more than that, are solved for each.
     """
     count = theta.shape[1]
+    theta = theta.to(torch.float64)
     if scenario.solver.attenuation != "exact":
         return predict(scenario, theta.flatten(0, 1)).unflatten(0, (-1, count))
     frequency = torch.tensor(scenario.frequency, dtype=torch.float64)
+    seabed = [name not in scenario.geometry_names for name in scenario.names]
+    shared = (theta == theta[:, :1])[..., seabed].all(-1).all(0)
+    order = torch.cat([shared.nonzero()[:, 0], (~shared).nonzero()[:, 0]])
+    own = int(shared.sum())
     fields = []
-    for part in theta.to(torch.float64).split(max(1, _CHUNK // count)):
-        environment, geometry = build(scenario, part.flatten(0, 1))
+    for part in theta[:, order].split(max(1, _CHUNK // count)):
+        environment, _ = build(scenario, part[:, 0])
+        neighbours, _ = build(scenario, part[:, own:].flatten(0, 1))
+        _, geometry = build(scenario, part.flatten(0, 1))
         fields.append(
             neighbouring_pressure(
                 environment,
-                count,
+                neighbours,
                 frequency,
-                source_depth=geometry.source_depth,
-                receiver_depth=geometry.receiver_depth,
-                range_m=geometry.range_m,
+                source_depth=geometry.source_depth.unflatten(0, (-1, count)),
+                receiver_depth=geometry.receiver_depth.unflatten(0, (-1, count)),
+                range_m=geometry.range_m.unflatten(0, (-1, count)),
                 c_high=scenario.solver.c_high,
             )
         )
-    return _as_data(scenario, torch.cat(fields).unflatten(0, (-1, count)))
+    return _as_data(scenario, torch.cat(fields)[:, order.argsort()])
 
 
 def _as_data(scenario: Scenario, pressure: Tensor) -> Tensor:

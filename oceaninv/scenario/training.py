@@ -29,15 +29,21 @@ class Training(BaseModel):
     # Replicas that data are compared with first: a great help where these can lie about as dense
     # as the posterior is wide, that is with two or three unknowns; noise with many.
     references: Annotated[int, Field(ge=0)] = 0
-    # Steps of Gauss-Newton to the most probable unknowns of each measurement, from where a first
-    # network says: what helps with many unknowns of pressure. 0: none.
+    # Steps of Gauss-Newton, at most, to the most probable unknowns of each measurement, from where
+    # a first network says: what helps with many unknowns of pressure. 0: none.
     gauss_newton: Annotated[int, Field(ge=0)] = 0
     n_fits: Annotated[int, Field(ge=1000)] = 50_000  # simulations that are fitted
+    # Draws for each of them from a network trained on the fits, weighed by the exact likelihood:
+    # with the truth, what the last network learns from. 0: the truth alone.
+    weighed_draws: Annotated[int, Field(ge=0)] = 0
     first_epochs: Count = 15  # of the first network, a conditional Gaussian, over all of them
     first_hidden: Count = 384  # its width; the other sees few numbers, and fewer simulations
     hidden: Count = 256  # width of the summary network
     depth: Annotated[int, Field(ge=0)] = 3  # its residual blocks
     context: Count = 64  # numbers that it hands to the flow
+    # share of what the summary network ends with that is left out at each step of the training:
+    # against learning by heart where simulations are few
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     blocks: Annotated[int, Field(ge=0)] = 6  # couplings of the flow
     coupling_hidden: Count = 128
     # of each spline; 0: affine couplings alone

@@ -1,5 +1,6 @@
 """Normal fits against a dense grid of the exact posterior, and models that begin with them."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pytest
 import torch
 
 from oceaninv.errors import InputError
+from oceaninv.inference.fitted_pairs import picked
 from oceaninv.inference.model import Model
-from oceaninv.inference.normal_fits import NormalFits, normal_fit
+from oceaninv.inference.normal_fits import NormalFits, log_posterior_density, normal_fit
 from oceaninv.inference.training import train
 from oceaninv.likelihood import log_likelihood
 from oceaninv.measurement import Measurement
@@ -16,6 +18,7 @@ from oceaninv.measurement.synthetic import synthetic_measurement
 from oceaninv.scenario import Scenario, load_scenario
 
 FITTED = {"references": 0, "gauss_newton": 2, "n_fits": 1000, "first_epochs": 4, "epochs": 6}
+WEIGHED = FITTED | {"weighed_draws": 4}
 
 
 def on_a_grid(
@@ -66,10 +69,52 @@ def test_steps_only_ever_gain(scenario: Scenario, measurement: Measurement) -> N
     assert (density[4] > density[0]).all()
 
 
-def test_a_model_with_fits_is_trained_kept_and_resumed(
-    scenario: Scenario, measurement: Measurement, tmp_path: Path
+def test_what_is_picked_is_the_posterior_whatever_else_is_drawn() -> None:
+    """y = v + e, both N(0, 1): v given y is N(y/2, 1/2); the other draws are from N(1, 4)."""
+    n, k = 200_000, 5
+    generator = torch.Generator().manual_seed(1)
+    truth = torch.randn(n, 1, generator=generator)
+    y = truth + torch.randn(n, 1, generator=generator)
+    others = 1 + 2 * torch.randn(n, k, generator=generator)
+    draws = torch.cat([truth, others], 1)
+    posterior, proposal = (
+        torch.distributions.Normal(y / 2, 0.5**0.5),
+        torch.distributions.Normal(1, 2),
+    )
+    log_weight = posterior.log_prob(draws) - proposal.log_prob(draws)
+    draw = picked(draws[..., None], log_weight, y)
+    v, features = draw(torch.arange(n), torch.Generator().manual_seed(2))
+    assert torch.equal(features, y)
+    assert 0.2 < float((v == truth).float().mean()) < 0.6  # most are not the truth
+    rest = (v - y / 2) / 0.5**0.5
+    error = n**-0.5
+    assert abs(float(rest.mean())) < 4 * error
+    assert abs(float(rest.square().mean()) - 1) < 4 * 2**0.5 * error
+    assert abs(float((rest * y).mean())) < 4 * 2**0.5 * error
+
+
+def test_draws_are_weighed_by_the_exact_likelihood(
+    scenario: Scenario, measurement: Measurement
 ) -> None:
-    model = train(scenario, out=tmp_path / "m", seed=1, settings=FITTED)
+    v = torch.randn(2, 3, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    data = measurement.data[None].repeat(2, *[1] * measurement.data.ndim)
+    data[1] *= torch.exp(torch.tensor(0.3j)) * torch.arange(1, data.shape[-1] + 1)
+    found = log_posterior_density(scenario, data, v)
+    for row in range(2):
+        of_row = replace(measurement, data=data[row])
+        exact = log_likelihood(scenario, of_row)(scenario.prior.from_normal(v[row]))
+        torch.testing.assert_close(found[row], exact - 0.5 * v[row].square().sum(-1))
+
+
+@pytest.mark.parametrize(("settings", "until"), [(FITTED, "training"), (WEIGHED, "weighed draws")])
+def test_a_model_with_fits_is_trained_kept_and_resumed(
+    scenario: Scenario,
+    measurement: Measurement,
+    tmp_path: Path,
+    settings: dict[str, int],
+    until: str,
+) -> None:
+    model = train(scenario, out=tmp_path / "m", seed=1, settings=settings)
     assert isinstance(model.aid, NormalFits)
     again = Model.load(tmp_path / "m")
     torch.testing.assert_close(again.features(measurement), model.features(measurement))
@@ -81,14 +126,14 @@ def test_a_model_with_fits_is_trained_kept_and_resumed(
         pass
 
     def kill(done: int, total: int, text: str) -> None:
-        if text == "training" and (tmp_path / "k" / "fits").exists():
+        if text == until and (tmp_path / "k" / "fits").exists():
             raise Killed
 
     with pytest.raises(Killed):
-        train(scenario, out=tmp_path / "k", seed=1, settings=FITTED, progress=kill)
+        train(scenario, out=tmp_path / "k", seed=1, settings=settings, progress=kill)
     told: list[str] = []
     resumed = train(
-        scenario, out=tmp_path / "k", seed=1, settings=FITTED, resume=True,
+        scenario, out=tmp_path / "k", seed=1, settings=settings, resume=True,
         progress=lambda done, total, text: told.append(text),
     )  # fmt: skip
     assert "simulating" not in told
