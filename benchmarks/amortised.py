@@ -62,13 +62,29 @@ def fit_calls(model: Model) -> int:
     )
 
 
+def simulated(model: Model) -> float:
+    """Environments solved for the training set."""
+    training = model.scenario.training
+    count = training.n_simulations if training.gauss_newton else model.record["n_simulations"]
+    return float(count / training.geometries)
+
+
 def training_calls(model: Model) -> float:
     """Environments solved for the training."""
-    training, count = model.scenario.training, model.record["n_simulations"]
+    training = model.scenario.training
     if training.gauss_newton:  # the record is of the last network, trained on the fits
         each = fit_calls(model) + (training.weighed_draws + 1 if training.weighed_draws else 0)
-        return training.n_simulations / training.geometries + count * each
-    return count / training.geometries + training.references
+        return simulated(model) + model.record["n_simulations"] * each
+    return simulated(model) + training.references
+
+
+def training_seconds(model: Model) -> float:
+    """Of the networks, and of what was solved for them that the record does not time."""
+    solved, record = simulated(model), model.record
+    if record.get("preparation_seconds") is None:
+        solved += model.scenario.training.references
+    prepared = record.get("preparation_seconds") or 0.0
+    return float(record["seconds"] + prepared + solved * seconds_of_one(model.scenario))
 
 
 def main() -> None:
@@ -90,7 +106,7 @@ def main() -> None:
     for name in arguments.scenario:
         model = Model.load(name)
         simulations = training_calls(model)
-        training = model.record["seconds"] + simulations * seconds_of_one(model.scenario)
+        training = training_seconds(model)
         cost = costs(model, arguments)
         rows = [f"{name:16}  {'training':11}  {simulations:8.0f}  {training:8.1f}"]
         answer[f"{name} training_calls"] = simulations

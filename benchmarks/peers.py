@@ -1,10 +1,11 @@
 """Is the network ahead of `sbi`'s default on the same simulations?
 
-The peer is neural posterior estimation of the package sbi (NPE, its default spline flow) on the
-features that our network sees. Both are judged by a classifier (C2ST: 0.5 cannot be told apart)
-against reference posteriors, by `references/SCENARIO.npz` where there is one and by our re-weighted
-posterior otherwise; and by their time. sbi trains with one draw of the noise, as its interface
-has it; ours draws it anew in every epoch.
+The peer is neural posterior estimation of the package sbi (NPE, its default spline flow). It sees
+the features that our network sees; where ours fits each measurement first (`gauss_newton`), which
+is more than a feature of the data, it sees those of the data. Both are judged by a classifier
+(C2ST: 0.5 cannot be told apart) against reference posteriors, by `references/SCENARIO.npz` where
+there is one and by our re-weighted posterior otherwise; and by their time. sbi trains with one draw
+of the noise, as its interface has it; ours draws it anew in every epoch.
 
     pip install '.[peers]'
     python benchmarks/peers.py swellex96-2p
@@ -18,6 +19,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from record import finish
 from oceaninv import infer, load_scenario, train
 from oceaninv.diagnostics import c2st
 from oceaninv.inference import Model
+from oceaninv.inference.matched_field import MatchedField
 from oceaninv.inference.training import noisy_pairs
 from oceaninv.measurement import Measurement
 from oceaninv.measurement.synthetic import synthetic_measurement
@@ -125,7 +128,8 @@ def our_model(
     """Our network and the seconds of its training, simulations not counted."""
     if arguments.ours != "train":
         model = Model.load(arguments.ours or scenario.name)
-        return model, float(model.record.get("seconds", np.nan))
+        seconds = model.record["seconds"] + (model.record.get("preparation_seconds") or 0.0)
+        return model, float(seconds)
     begun = time.perf_counter()
     model = train(scenario, out=folder / "ours", data=data, seed=1)
     return model, time.perf_counter() - begun
@@ -140,9 +144,7 @@ def sbi_estimator(
 
     scenario = ours.scenario
     count = arguments.simulations or len(training_set.parameters)
-    if scenario.training.gauss_newton:  # no more than ours has seen fitted
-        count = min(count, scenario.training.n_fits)
-    draw = noisy_pairs(scenario, training_set, ours.aid, "training set")
+    draw = noisy_pairs(scenario, training_set, aid_of_peer(ours), "training set")
     generator = torch.Generator().manual_seed(1)
     features = torch.cat([draw(index, generator)[1] for index in torch.arange(count).split(4096)])
     lower = torch.as_tensor(np.asarray(scenario.prior.lower), dtype=torch.float32)
@@ -164,7 +166,12 @@ def sbi_draws(
 ) -> torch.Tensor:
     """Draws of sbi's flow as they come; its posterior object would reject those outside."""
     torch.manual_seed(seed)  # sbi draws from the global generator
-    return estimator.sample((n,), condition=ours.features(measurement))[:, 0]
+    seen = replace(ours, aid=aid_of_peer(ours)).features(measurement)
+    return estimator.sample((n,), condition=seen)[:, 0]
+
+
+def aid_of_peer(ours: Model) -> MatchedField | None:
+    return ours.aid if isinstance(ours.aid, MatchedField) else None
 
 
 def our_draws(model: Model, measurement: Measurement, n: int, seed: int) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -113,6 +114,7 @@ def train(
             f"{data}: n_simulations: {count} asked for, {len(training_set.parameters)} there; "
             "simulate more"
         )
+    begun = time.perf_counter()
     where, fingerprint = str(data or own_data), f"{scenario.hash()} {training_set.seed}"
     aid: MatchedField | NormalFits | None = None
     if scenario.training.references:
@@ -149,6 +151,7 @@ def train(
         )
     else:
         draw = noisy_pairs(scenario, training_set, aid, where)
+    prepared = time.perf_counter() - begun
     result = fit(
         draw,
         count,
@@ -170,6 +173,8 @@ def train(
     record = {
         **result.record,
         "simulation_seed": training_set.seed,
+        # what came before the network's own epochs, of a training that was not interrupted
+        "preparation_seconds": None if resume else round(prepared, 1),
         "remaining_divergence": remaining,
     }
     model = Model(scenario, result.estimator, aid, record, scenario.name)

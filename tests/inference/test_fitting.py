@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from scipy.stats import chi2
-from torch import Tensor
+from torch import Tensor, nn
 
 from oceaninv.errors import InputError
+from oceaninv.inference.estimator import Estimator
 from oceaninv.inference.fitting import TrainingError, fit
-from oceaninv.inference.networks import Network
+from oceaninv.inference.networks import Network, new_network
 from oceaninv.scenario.training import Training, with_settings
 
 # y = A v + e with v ~ N(0, I) and e ~ N(0, sd² I): the posterior is Gaussian
@@ -119,8 +120,8 @@ def test_a_resumed_training_equals_an_uninterrupted_one(objective: str, tmp_path
             if done and done == kill_at:
                 raise KeyboardInterrupt
 
-        # spectral norms carry a state of their own
-        settings = with_settings(SHORT, {"critic_regularisation": "spectral"})
+        # spectral norms carry a state of their own, and dropout draws random numbers
+        settings = with_settings(SHORT, {"critic_regularisation": "spectral", "dropout": 0.2})
         return fit(
             draw, 2000, settings, seed=3, objective=objective, checkpoint=path, resume=resume,
             progress=progress,
@@ -139,6 +140,20 @@ def test_a_resumed_training_equals_an_uninterrupted_one(objective: str, tmp_path
     assert timeless[0] == timeless[1]
     ours, theirs = whole.estimator.state_dict(), resumed.estimator.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_dropout_leaves_out_in_training_alone() -> None:
+    settings = with_settings(SHORT, {"dropout": 0.5})
+    network = new_network("cinn", 2, 3, settings, 0, 1)
+    assert isinstance(network, Estimator)
+    features = torch.randn(50, 3, generator=torch.Generator().manual_seed(1))
+    nn.init.normal_(network.summary.leave.weight, generator=torch.Generator().manual_seed(2))
+    drawn = [network.train().condition(features).context for _ in range(400)]
+    kept = [network.eval().condition(features).context for _ in range(2)]
+    assert torch.equal(kept[0], kept[1])
+    assert not torch.equal(drawn[0], drawn[1])
+    spread = torch.stack(drawn).std(0)
+    assert (torch.stack(drawn).mean(0) - kept[0]).abs().max() < 5 * float(spread.max()) / 20
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
