@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 
 from forward_models.normal_modes.propagator import eta_functions
-from forward_models.normal_modes.spans import copy_into, gather, locate, part_of_step
+from forward_models.normal_modes.spans import copy_into, fill, gather, locate, part_of_step
 from forward_models.normal_modes.steps import (
     CHECK_EVERY,
     H2,
@@ -76,11 +76,13 @@ def lossless(
             b, upper, lower = gather(stack, x, a, block_first[block + 1], node)
             for m in range(VECTOR):
                 lanes[m] = x[min(a + m, b - 1)]
-            above[:], below[:] = 0.0, 0.0
+            for row in range(N_ROWS):
+                fill(above[row], 0.0)
+                fill(below[row], 0.0)
             if upper > 0:
                 _decaying(lanes, stack, upper, -1.0, above)
             else:
-                above[PHI if top == RIGID else PSI, :] = 1.0
+                fill(above[PHI if top == RIGID else PSI], 1.0)
             if lower < stack.shape[0]:
                 _decaying(lanes, stack, lower - 1, 1.0, below)
             else:
@@ -171,9 +173,9 @@ def _within_step(x: Any, step: Any, offset: float, state: Any, phi: Any) -> None
 def _bottom(x: Any, kind: int, q: complex, rho: float, state: Any) -> None:
     """The state at the bottom of the stack; γ as in wronskian's half_space_decay."""
     if kind == RIGID:
-        state[PHI, :] = 1.0
+        fill(state[PHI], 1.0)
     elif kind == HALF_SPACE or kind == PERTURBED_HALF_SPACE:
-        state[PHI, :] = 1.0
+        fill(state[PHI], 1.0)
         for m in range(x.size):
             at_bottom = q if kind == PERTURBED_HALF_SPACE else complex(q.real, 0.0)
             gamma = cmath.sqrt(x[m] - at_bottom + 1e-30 * x[m])
@@ -184,14 +186,14 @@ def _bottom(x: Any, kind: int, q: complex, rho: float, state: Any) -> None:
             else:
                 state[PSI_LOSS, m] = (0.5 * q.imag / gamma).real / rho
     else:
-        state[PSI, :] = -1.0
+        fill(state[PSI], -1.0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _decaying(x: Any, stack: Any, j: int, sign: float, state: Any) -> None:
     """Solutions that decay downwards (sign 1) or upwards (-1) in the medium of step j."""
     rho = stack[j, HRHO] / stack[j, THICKNESS]
-    state[PHI, :] = 1.0
+    fill(state[PHI], 1.0)
     for m in range(x.size):
         gamma = math.sqrt(max(x[m] - stack[j, Q0R], 1e-200))
         state[PSI, m] = -sign * gamma / rho

@@ -261,7 +261,8 @@ def _carry(steps: Any, last: Any, count: Any, sign: int, state: Any, tile: Any) 
                 if left < count[m]:
                     _lay_out(steps[last[m] - sign * left], sign, state[LOSS, m], tile[i], m)
                 else:
-                    tile[i, :, m] = 0.0
+                    for row in range(tile.shape[1]):
+                        tile[i, row, m] = 0.0
         _shoot(tile[:size], state)
         for m in range(VECTOR):
             largest = abs(state[PHR, m]) + abs(state[PHI, m])

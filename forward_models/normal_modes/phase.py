@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 
 from forward_models.normal_modes.propagator import eta_functions
-from forward_models.normal_modes.spans import span
+from forward_models.normal_modes.spans import fill, span
 from forward_models.normal_modes.steps import (
     CHECK_EVERY,
     H2,
@@ -116,10 +116,10 @@ def _start(
     """Fills the states at the nodes ``upper`` and ``lower``."""
     if upper > 0:
         _decaying(x, stack[upper, Q0R] + 0j, stack[upper, HRHO] / stack[upper, THICKNESS], above)
-        above[1] *= -1.0
-        above[3] *= -1.0
+        for m in range(x.size):
+            above[1, m], above[3, m] = -above[1, m], -above[3, m]
     else:
-        above[0 if top == RIGID else 1, :] = 1.0
+        fill(above[0 if top == RIGID else 1], 1.0)
     if lower < stack.shape[0]:
         j = lower - 1
         _decaying(x, stack[j, Q0R] + 0j, stack[j, HRHO] / stack[j, THICKNESS], below)
@@ -128,13 +128,13 @@ def _start(
     elif kind == HALF_SPACE:
         _decaying(x, q_bottom.real + 0j, rho_bottom, below)
     else:
-        below[0 if kind == RIGID else 1, :] = 1.0 if kind == RIGID else -1.0
+        fill(below[0 if kind == RIGID else 1], 1.0 if kind == RIGID else -1.0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _decaying(x: Any, q: complex, rho: float, state: Any) -> None:
     """The state of solutions that decay downwards in a medium of constant k²."""
-    state[0, :] = 1.0
+    fill(state[0], 1.0)
     for m in range(x.size):
         gamma = cmath.sqrt(x[m] - q + 1e-200)
         state[1, m] = -gamma.real / rho

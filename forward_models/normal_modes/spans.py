@@ -106,6 +106,13 @@ def locate(depth: Any, steps: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
+def fill(values: Any, value: float) -> None:
+    """Sets all of a row; an assignment to a slice takes the compiler seconds."""
+    for m in range(values.size):
+        values[m] = value
+
+
+@njit(cache=True, nogil=True)
 def copy_into(kept: Any, state: Any) -> None:
     """Keeps a state; an assignment of slices would take the compiler eight seconds more."""
     for row in range(state.shape[0]):

@@ -269,7 +269,8 @@ def _phase_rates(
     decay = np.zeros(_PROBES)
     last_oscillating = -1
     for s in range(thickness.size):
-        rate[s, :] = 0.0
+        for i in range(_SAMPLES):  # slices take the compiler seconds
+            rate[s, i] = 0.0
         h = thickness[s]
         if h <= 0.0:
             continue
@@ -306,7 +307,8 @@ def _phase_rates(
             if is_open:  # |x - q| ≤ x_max for all x that matters
                 rate[s, i] = max(rate[s, i], h * math.sqrt(x_max) / DECAY_LIMIT)
         if short:
-            rate[s, 1:] = rate[s, 0]
+            for i in range(1, _SAMPLES):
+                rate[s, i] = rate[s, 0]
     return last_oscillating
 
 
@@ -400,7 +402,8 @@ def _moments(
     height = 0.0
     for p in range(segments.size):
         height += thickness[segments[p]] * (edges[p, 1] - edges[p, 0])
-    total[:] = 0.0
+    for i in range(total.size):
+        total[i] = 0.0
     total[0] = height
     above = 0.0
     for p in range(segments.size):

@@ -11,7 +11,6 @@ from numba import njit
 _ROOT_I = complex(math.sqrt(0.5), math.sqrt(0.5))
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp", "reassoc"})
 def sum_modes(
     first: np.ndarray,
     k: np.ndarray,
@@ -26,14 +25,50 @@ def sum_modes(
     Pair p joins depth columns source[p] and receiver[p] over distance[b, p] (m). NaN where there is
     no mode.
     """
+    _sum_modes(first, k, phi, source, receiver, distance, _by_distance(distance), pressure)
+
+
+def sum_cotangents(
+    first: np.ndarray,
+    k: np.ndarray,
+    phi: np.ndarray,
+    source: np.ndarray,
+    receiver: np.ndarray,
+    distance: np.ndarray,
+    g_pressure: np.ndarray,
+    g_distance: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(g_k, g_phi), cotangents of what ``sum_modes`` sums; adds to g_distance (batch, pair)."""
+    found: tuple[np.ndarray, np.ndarray] = _sum_cotangents(
+        first, k, phi, source, receiver, distance, _by_distance(distance), g_pressure, g_distance
+    )
+    return found
+
+
+def _by_distance(distance: np.ndarray) -> np.ndarray:
+    """(batch, pair): pairs at one distance are neighbours, and share exp(ikr)."""
+    return np.argsort(distance, axis=1, kind="stable")
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp", "reassoc"})
+def _sum_modes(
+    first: np.ndarray,
+    k: np.ndarray,
+    phi: np.ndarray,
+    source: np.ndarray,
+    receiver: np.ndarray,
+    distance: np.ndarray,
+    by_distance: np.ndarray,
+    pressure: np.ndarray,
+) -> None:
     n_frequency = pressure.shape[1]
     for b in range(pressure.shape[0]):
-        # Pairs at one distance share exp(ikr): they are neighbours in the order of distance.
-        order = np.argsort(distance[b])
+        order = by_distance[b]
         for f in range(n_frequency):
             start, stop = first[b * n_frequency + f], first[b * n_frequency + f + 1]
             if start == stop:
-                pressure[b, f, :] = complex(math.nan, math.nan)
+                for p in order:
+                    pressure[b, f, p] = complex(math.nan, math.nan)
                 continue
             travelled = np.empty(stop - start, np.complex128)
             by_depth = phi[start:stop].T.copy()
@@ -57,21 +92,21 @@ def sum_modes(
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp", "reassoc"})
-def sum_cotangents(
+def _sum_cotangents(
     first: np.ndarray,
     k: np.ndarray,
     phi: np.ndarray,
     source: np.ndarray,
     receiver: np.ndarray,
     distance: np.ndarray,
+    by_distance: np.ndarray,
     g_pressure: np.ndarray,
     g_distance: np.ndarray,
 ) -> Any:
-    """(g_k, g_phi), cotangents of what ``sum_modes`` sums; adds to g_distance (batch, pair)."""
     g_k, g_phi = np.zeros_like(k), np.zeros_like(phi)
     n_frequency = g_pressure.shape[1]
     for b in range(g_pressure.shape[0]):
-        order = np.argsort(distance[b])
+        order = by_distance[b]
         for f in range(n_frequency):
             start, stop = first[b * n_frequency + f], first[b * n_frequency + f + 1]
             travelled = np.empty(stop - start, np.complex128)

@@ -284,7 +284,8 @@ def start_lane(
 ) -> None:
     """Fills column ``m`` of both states: the solutions at the nodes ``upper`` and ``lower``."""
     for state in (above, below):
-        state[:, m] = 0.0
+        for row in range(N_ROWS):
+            state[row, m] = 0.0
         state[XR, m], state[XI, m], state[LOSS, m] = x.real, x.imag, loss
     if upper > 0:
         _pack(above, m, *_decaying(x, loss, stack[upper], -1.0, direction))
