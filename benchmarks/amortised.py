@@ -30,6 +30,7 @@ from record import finish
 from oceaninv import infer
 from oceaninv.ensemble.draws import ChainSettings
 from oceaninv.inference import Model
+from oceaninv.inference.model import OTHER_FITS
 from oceaninv.inference.normal_fits import NormalFits
 from oceaninv.mcmc import mcmc
 from oceaninv.measurement.synthetic import synthetic_measurement
@@ -55,11 +56,9 @@ class Cost:
 
 def fit_calls(model: Model) -> int:
     """Environments solved for one normal fit, at most; neighbours count as whole ones."""
-    return (
-        (model.aid.steps + 1) * (model.scenario.prior.dim + 1)
-        if isinstance(model.aid, NormalFits)
-        else 0
-    )
+    if not isinstance(model.aid, NormalFits):
+        return 0
+    return (model.aid.steps + 1) * (model.scenario.prior.dim + 1)
 
 
 def simulated(model: Model) -> float:
@@ -152,7 +151,7 @@ def costs(model: Model, arguments: argparse.Namespace) -> dict[str, Cost]:
             "chains": lambda m=measurement: mcmc(m, model.scenario, settings=settings),
         }
         for method, posterior in run.items():
-            extra = 0 if method == "chains" else fit_calls(model)
+            extra = 0 if method == "chains" else (1 + OTHER_FITS) * fit_calls(model)
             of[method].append(measured(posterior, size, extra))
     return {
         method: Cost(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from oceaninv.scenario import Scenario, scenario_from_json
 
 SCHEMA = 2
 _POINTS, _REPLICA = "references.points", "references.replica"  # names of the tensors
+OTHER_FITS = 3
 _FIRST = "first."  # before the names of the tensors of the first network
 _BUILTIN = files("oceaninv") / "models"
 
@@ -68,7 +69,10 @@ class Model:
         data = matched.data[None]
         if matched.kind == "csdm":  # the columns of its factor are as good as snapshots
             data = csdm_factor(matched.data).permute(2, 0, 1)[None]
-        return measured_features(data, self.aid)
+        aid = self.aid
+        if isinstance(aid, NormalFits):  # a measurement is worth more fits than a simulation
+            aid = replace(aid, others=OTHER_FITS)
+        return measured_features(data, aid)
 
     def proposal(self, measurement: Measurement) -> NetworkProposal | StudentMixture:
         """A distribution of v at a measurement to draw from and to evaluate; raises as `features`.

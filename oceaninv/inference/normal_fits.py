@@ -29,6 +29,7 @@ _FURTHEST = 4.0  # normal scores: 1 in 30,000 of the prior is beyond
 _DAMPING, _LESS, _MORE = 0.03, 0.3, 10.0
 _SMALL = 0.05  # nats: a step that gains less is the last
 _STUCK = 1e3  # damping under which nothing moves
+_DRAWS_EACH = 10  # draws of the first network for each further fit
 _AT_A_TIME = 512
 
 
@@ -39,12 +40,15 @@ class NormalFits:
     Attributes:
         scenario: the physics and the noise model.
         first: a network whose most probable unknowns are the start.
-        steps: number of steps, each with the derivatives by every unknown.
+        steps: largest number of steps, each with the derivatives by every unknown.
+        others: further fits of the same data, of which the best is kept. They begin where draws of
+            the first network are most probable.
     """
 
     scenario: Scenario
     first: Estimator
     steps: int
+    others: int = 0
 
     @property
     def n_guesses(self) -> int:
@@ -70,6 +74,8 @@ class NormalFits:
         conditions = self.first.condition(own)
         start = most_probable(self.first, conditions)
         fit = normal_fit(self.scenario, data, start, self.steps)
+        if self.others:
+            fit = self._best(fit, conditions, data)
         guess, _ = normal_guess(fit.mean, fit.covariance)
         prior = guess.new_zeros(len(guess), guess_size(start.shape[1]))
         sd = fit.covariance.diagonal(dim1=1, dim2=2).sqrt()
@@ -79,6 +85,27 @@ class NormalFits:
         quality = [fit.density[:, None], fit.gain[:, None], fit.left.log()]
         told = [start, *quality, sd.log(), correlation]
         return torch.cat([part.float() for part in [*told, guess, prior]], -1)
+
+    def _best(self, fit: Fit, conditions: Conditions, data: Tensor) -> Fit:
+        """Of the fit and the others the one of highest density, its gain from the same start."""
+        n, count = len(data), self.others * _DRAWS_EACH
+        many = Conditions(*(part.expand(n, *part.shape[1:]) for part in conditions))
+        many = Conditions(*(part.repeat_interleave(count, 0) for part in many))
+        drawn = self.first.draw(many, torch.Generator().manual_seed(0)).double()
+        drawn = drawn.clamp(-_FURTHEST, _FURTHEST).unflatten(0, (n, count))
+        density = log_posterior_density(self.scenario, data, drawn)
+        for index in density.topk(self.others).indices.T:
+            start = drawn[torch.arange(n), index]
+            other = normal_fit(self.scenario, data, start, self.steps)
+            other = other._replace(gain=other.density - (fit.density - fit.gain))
+            better = other.density > fit.density
+            fit = Fit(
+                *(
+                    torch.where(better.view(-1, *[1] * (new.ndim - 1)), new, old)
+                    for new, old in zip(other, fit, strict=True)
+                )
+            )
+        return fit
 
 
 class Fit(NamedTuple):

@@ -8,14 +8,18 @@ import pytest
 import torch
 
 from oceaninv.errors import InputError
+from oceaninv.inference.estimator import Estimator
+from oceaninv.inference.features import pressure_features
 from oceaninv.inference.fitted_pairs import picked
 from oceaninv.inference.model import Model
+from oceaninv.inference.networks import new_network
 from oceaninv.inference.normal_fits import NormalFits, log_posterior_density, normal_fit
 from oceaninv.inference.training import train
 from oceaninv.likelihood import log_likelihood
 from oceaninv.measurement import Measurement
 from oceaninv.measurement.synthetic import synthetic_measurement
 from oceaninv.scenario import Scenario, load_scenario
+from oceaninv.scenario.training import with_settings
 
 FITTED = {"references": 0, "gauss_newton": 2, "n_fits": 1000, "first_epochs": 4, "epochs": 6}
 WEIGHED = FITTED | {"weighed_draws": 4}
@@ -148,3 +152,28 @@ def test_fits_of_levels_and_with_references_are_refused(tmp_path: Path) -> None:
     pressure = load_scenario("swellex96-2p")
     with pytest.raises(InputError, match="two ways to one guess"):
         train(pressure, out=tmp_path / "p", settings={"gauss_newton": 2})
+
+
+def test_other_fits_find_what_the_first_misses(scenario: Scenario) -> None:
+    """A first network that knows nothing: its draws begin nearer to the truth than its middle."""
+    scenario = quiet(scenario)
+    truth = 1.5 * torch.randn(8, 2, generator=torch.Generator().manual_seed(1))
+    made = [
+        synthetic_measurement(scenario, theta, seed=i)[0]
+        for i, theta in enumerate(scenario.prior.from_normal(truth))
+    ]
+    data = torch.stack([measurement.data for measurement in made])
+    own = pressure_features(data)
+    settings = with_settings(scenario.training, {"blocks": 0})
+    first = new_network("cinn", 2, own.shape[1], settings, 0, 1).eval()
+    assert isinstance(first, Estimator)
+    first.requires_grad_(False)  # untrained, it is the prior
+    alone = NormalFits(scenario, first, 10)
+    once, best = (fits.seen(own, data) for fits in (alone, replace(alone, others=3)))
+    density, gain = 2, 3  # after where the fit began
+    more = best[:, density] - once[:, density]
+    assert (more >= 0).all()
+    assert (more > 10).any()
+    assert (more == 0).any()
+    # the gain is told from the first fit's start, as in training
+    torch.testing.assert_close(best[:, gain] - once[:, gain], more, rtol=0, atol=1e-3)
