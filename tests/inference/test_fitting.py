@@ -148,8 +148,9 @@ def test_dropout_leaves_out_in_training_alone() -> None:
     assert isinstance(network, Estimator)
     features = torch.randn(50, 3, generator=torch.Generator().manual_seed(1))
     nn.init.normal_(network.summary.leave.weight, generator=torch.Generator().manual_seed(2))
-    drawn = [network.train().condition(features).context for _ in range(400)]
-    kept = [network.eval().condition(features).context for _ in range(2)]
+    with torch.no_grad():
+        drawn = [network.train().condition(features).context for _ in range(400)]
+        kept = [network.eval().condition(features).context for _ in range(2)]
     assert torch.equal(kept[0], kept[1])
     assert not torch.equal(drawn[0], drawn[1])
     spread = torch.stack(drawn).std(0)
