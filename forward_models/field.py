@@ -39,7 +39,7 @@ from forward_models.normal_modes.chunk import Attenuation, ModeList, solve_chunk
 from forward_models.normal_modes.gradients import Cotangents, require_exact
 from forward_models.normal_modes.items import mode_functions_of
 from forward_models.normal_modes.solve import solve_modes
-from forward_models.normal_modes.sums import sum_cotangents, sum_modes
+from forward_models.normal_modes.sums import by_distance, sum_cotangents, sum_modes
 from forward_models.rejected import spread, usable
 from forward_models.torch_modes import Device, Precision, pressure_on, require_double
 
@@ -356,7 +356,8 @@ class _Pressure(torch.autograd.Function):
             modes = solve_chunk(problem, rows, at[rows], attenuation, speeds=False)
             if mode_limit is not None:
                 modes = modes.limited(mode_limit)
-            sum_modes(modes.first, modes.k, modes.phi, source, receiver, apart[rows], result[rows])
+            far, order = apart[rows], by_distance(apart[rows])
+            sum_modes(modes.first, modes.k, modes.phi, source, receiver, far, order, result[rows])
             if any(ctx.needs_input_grad):
                 kept[rows.start] = replace(modes, phi=np.empty((0, 0)))
 
@@ -384,6 +385,7 @@ class _Pressure(torch.autograd.Function):
                 source,
                 receiver,
                 ctx.apart[rows],
+                by_distance(ctx.apart[rows]),
                 g_pressure[rows],
                 g_distance[rows],
             )

@@ -20,7 +20,7 @@ from forward_models.normal_modes.complex_modes import newton
 from forward_models.normal_modes.items import Lanes, mode_functions_of
 from forward_models.normal_modes.real_modes import neighbour_distance
 from forward_models.normal_modes.roughness import scattering_shift
-from forward_models.normal_modes.sums import sum_modes
+from forward_models.normal_modes.sums import by_distance, sum_modes
 
 # What is left of a root's error, in shares of the distance to the next: differences need no more.
 _ERROR = 1e-10
@@ -87,11 +87,13 @@ def neighbouring_pressure(
 
     def work(rows: slice) -> None:
         modes = solve_chunk(solved, rows, at[rows], "exact", speeds=False)
-        sum_modes(modes.first, modes.k, modes.phi, *pairs, far[rows], result[rows])
+        order = by_distance(far[rows])
+        sum_modes(modes.first, modes.k, modes.phi, *pairs, far[rows], order, result[rows])
         if each:
             near = slice(each * rows.start, each * rows.stop)
             of_others = _moved(others, near, modes, each, at_others[near])
-            sum_modes(*of_others, *pairs_of_others, far_others[near], moved[near])
+            order = by_distance(far_others[near])
+            sum_modes(*of_others, *pairs_of_others, far_others[near], order, moved[near])
 
     in_parallel(work, len(solved))
     by_array = torch.from_numpy(result).unflatten(-1, (own, elements)).movedim(2, 1)

@@ -11,6 +11,12 @@ from numba import njit
 _ROOT_I = complex(math.sqrt(0.5), math.sqrt(0.5))
 
 
+def by_distance(distance: np.ndarray) -> np.ndarray:
+    """Order (batch, pair) in which pairs at one distance, which share exp(ikr), are neighbours."""
+    return np.argsort(distance, axis=1, kind="stable")
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp", "reassoc"})
 def sum_modes(
     first: np.ndarray,
     k: np.ndarray,
@@ -18,52 +24,17 @@ def sum_modes(
     source: np.ndarray,
     receiver: np.ndarray,
     distance: np.ndarray,
+    ranking: np.ndarray,
     pressure: np.ndarray,
 ) -> None:
     """Fills pressure (batch, frequency, pair), the density at the source left to the caller.
 
-    Pair p joins depth columns source[p] and receiver[p] over distance[b, p] (m). NaN where there is
-    no mode.
+    Pair p joins depth columns source[p] and receiver[p] over distance[b, p] (m), of which
+    ``ranking`` is the order ``by_distance``. NaN where there is no mode.
     """
-    _sum_modes(first, k, phi, source, receiver, distance, _by_distance(distance), pressure)
-
-
-def sum_cotangents(
-    first: np.ndarray,
-    k: np.ndarray,
-    phi: np.ndarray,
-    source: np.ndarray,
-    receiver: np.ndarray,
-    distance: np.ndarray,
-    g_pressure: np.ndarray,
-    g_distance: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """(g_k, g_phi), cotangents of what ``sum_modes`` sums; adds to g_distance (batch, pair)."""
-    found: tuple[np.ndarray, np.ndarray] = _sum_cotangents(
-        first, k, phi, source, receiver, distance, _by_distance(distance), g_pressure, g_distance
-    )
-    return found
-
-
-def _by_distance(distance: np.ndarray) -> np.ndarray:
-    """(batch, pair): pairs at one distance are neighbours, and share exp(ikr)."""
-    return np.argsort(distance, axis=1, kind="stable")
-
-
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp", "reassoc"})
-def _sum_modes(
-    first: np.ndarray,
-    k: np.ndarray,
-    phi: np.ndarray,
-    source: np.ndarray,
-    receiver: np.ndarray,
-    distance: np.ndarray,
-    by_distance: np.ndarray,
-    pressure: np.ndarray,
-) -> None:
     n_frequency = pressure.shape[1]
     for b in range(pressure.shape[0]):
-        order = by_distance[b]
+        order = ranking[b]
         for f in range(n_frequency):
             start, stop = first[b * n_frequency + f], first[b * n_frequency + f + 1]
             if start == stop:
@@ -92,21 +63,22 @@ def _sum_modes(
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp", "reassoc"})
-def _sum_cotangents(
+def sum_cotangents(
     first: np.ndarray,
     k: np.ndarray,
     phi: np.ndarray,
     source: np.ndarray,
     receiver: np.ndarray,
     distance: np.ndarray,
-    by_distance: np.ndarray,
+    ranking: np.ndarray,
     g_pressure: np.ndarray,
     g_distance: np.ndarray,
 ) -> Any:
+    """(g_k, g_phi), cotangents of what ``sum_modes`` sums; adds to g_distance (batch, pair)."""
     g_k, g_phi = np.zeros_like(k), np.zeros_like(phi)
     n_frequency = g_pressure.shape[1]
     for b in range(g_pressure.shape[0]):
-        order = by_distance[b]
+        order = ranking[b]
         for f in range(n_frequency):
             start, stop = first[b * n_frequency + f], first[b * n_frequency + f + 1]
             travelled = np.empty(stop - start, np.complex128)
