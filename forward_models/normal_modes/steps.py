@@ -61,16 +61,30 @@ _PROBES = 12  # trial modes that tell how steeply anything that matters decays a
 def k_squared(omega: float, c_top: complex, c_bottom: complex, tau: float, n2: bool) -> complex:
     """(ω/c)² at the fraction ``tau`` of a segment, c or 1/c² linear in depth."""
     if n2:
-        top, bottom = (omega / c_top) ** 2, (omega / c_bottom) ** 2
+        top, bottom = _squared(omega, c_top), _squared(omega, c_bottom)
         return top + (bottom - top) * tau
-    c = c_top + (c_bottom - c_top) * tau
-    return (omega / c) ** 2
+    return _squared(omega, c_top + (c_bottom - c_top) * tau)
+
+
+@njit(cache=True, forceinline=True, nogil=True)
+def _squared(omega: float, c: complex) -> complex:
+    """(ω/c)²; division of complex numbers as the language has it branches and is slower."""
+    ratio = c.imag / c.real
+    re = omega / (c.real + c.imag * ratio)
+    im = -re * ratio
+    return complex(re * re - im * im, 2.0 * re * im)
+
+
+@njit(cache=True, forceinline=True, nogil=True)
+def _size(z: complex) -> float:
+    """|z| where neither overflow nor underflow is near."""
+    return math.sqrt(z.real * z.real + z.imag * z.imag)
 
 
 @njit(cache=True, nogil=True)
 def gauss_rule(c_top: complex, c_bottom: complex, width: float) -> Any:
     """(nodes, weights) of the rule for the moments over a share of a segment."""
-    return _GAUSS_5 if abs(c_bottom - c_top) * width > _STEEP * abs(c_top) else _GAUSS_3
+    return _GAUSS_5 if _size(c_bottom - c_top) * width > _STEEP * _size(c_top) else _GAUSS_3
 
 
 @njit(cache=True, nogil=True)
@@ -126,14 +140,14 @@ def build_steps(
         b, f = item // omega.size, item % omega.size
         x_min[item] = (omega[f] / c_high) ** 2
         if bottom == HALF_SPACE:
-            q_bottom[item], rho_bottom[item] = (omega[f] / c_half[f, b]) ** 2, rho_half[b]
+            q_bottom[item], rho_bottom[item] = _squared(omega[f], c_half[f, b]), rho_half[b]
             if not leaky:
                 x_min[item] = max(x_min[item], q_bottom[item].real)
             elastic = c_shear[f, b] != 0.0
             is_open[item] = leaky or elastic
             if elastic:
                 kind[item] = ELASTIC
-                q_shear[item] = (omega[f] / c_shear[f, b]) ** 2
+                q_shear[item] = _squared(omega[f], c_shear[f, b])
         x_max[item] = _largest_k_squared(omega[f], thickness[b], c_top[f, b], c_bottom[f, b])
         if kind[item] == ELASTIC:
             x_interface[item] = _INTERFACE_MARGIN * interface_wave(
@@ -169,36 +183,41 @@ def build_steps(
     axis = np.zeros(n_items, np.int64)
     row, used = 0, 0
     ends = np.empty(size + 1)
-    total = np.empty(6, np.complex128)
+    own, raw = np.zeros(6, np.complex128), np.zeros(6, np.complex128)
+    trial, total = np.zeros(6, np.complex128), np.zeros(6, np.complex128)
     for item in range(n_items):
         b, f = item // omega.size, item % omega.size
-        decay, opened, before, filled = 0.0, used, -1, 0.0
+        decay, above, before, filled = 0.0, 0.0, -1, 0.0
         for s in range(n_segments):
             count = _step_count(rate[item, s])
             _step_ends(rate[item, s], count, ends)
             for i in range(count):
                 piece[used, 1], edges[used, 0], edges[used, 1] = s, ends[i], ends[i + 1]
                 used += 1
+                _piece_moments(
+                    omega[f],
+                    thickness[b, s],
+                    c_top[f, b, s],
+                    c_bottom[f, b, s],
+                    n2,
+                    ends[i],
+                    ends[i + 1],
+                    x_min[item],
+                    own,
+                )
                 # Does the segment fit into the step before?
                 joined = merge and count == 1 and before >= 0 and rho[b, s] == rho[b, before]
                 joined = joined and filled + rate[item, s, 0] <= 1.0
-                while True:
-                    start = opened if joined else used - 1
-                    _moments(
-                        piece[start:used, 1],
-                        edges[start:used],
-                        omega[f],
-                        thickness[b],
-                        c_top[f, b],
-                        c_bottom[f, b],
-                        n2,
-                        total,
-                    )
-                    if not joined or _mergeable(total, x_min[item], x_max[item]):
-                        break
-                    joined = False
-                if not joined:
-                    opened, filled = used - 1, 0.0
+                if joined:
+                    _join(raw, own, trial)
+                    _legendre(trial, x_min[item], total)
+                    joined = _mergeable(total, x_min[item], x_max[item])
+                if joined:
+                    _copy_row(raw, trial)
+                else:
+                    _copy_row(raw, own)
+                    _legendre(raw, x_min[item], total)
+                    filled, above = 0.0, decay
                     row += 1
                 filled += rate[item, s, 0]
                 before = s if count == 1 else -1
@@ -206,7 +225,7 @@ def build_steps(
                 _fill_step(steps[row - 1], total, rho[b, s])
                 q0 = total[1].real
                 decay = (
-                    decay + total[0].real * math.sqrt(x_min[item] - q0) if q0 < x_min[item] else 0.0
+                    above + total[0].real * math.sqrt(x_min[item] - q0) if q0 < x_min[item] else 0.0
                 )
                 if s > last[item] and decay > TAIL and kind[item] != ELASTIC:
                     kind[item] = HALF_SPACE
@@ -242,8 +261,7 @@ def _largest_k_squared(omega: float, thickness: Any, c_top: Any, c_bottom: Any) 
     largest = 0.0
     for s in range(thickness.size):
         if thickness[s] > 0.0:
-            top = ((omega / c_top[s]) ** 2).real
-            bottom = ((omega / c_bottom[s]) ** 2).real
+            top, bottom = _squared(omega, c_top[s]).real, _squared(omega, c_bottom[s]).real
             largest = max(largest, top, bottom)
     return largest
 
@@ -274,15 +292,12 @@ def _phase_rates(
         h = thickness[s]
         if h <= 0.0:
             continue
-        top, bottom = (omega / c_top[s]) ** 2, (omega / c_bottom[s]) ** 2
+        top, bottom = _squared(omega, c_top[s]), _squared(omega, c_bottom[s])
         middle = k_squared(omega, c_top[s], c_bottom[s], 0.5, n2)
         if max(top.real, bottom.real) > x_min:
             last_oscillating = s if bottom.real > x_min else s - 1
-        v1 = 0.5 * h**2 * abs(bottom - top)
-        v2 = h**2 * abs(top + bottom - 2.0 * middle) / 3.0
-        least = max(
-            (v1 / GRADIENT_LIMIT) ** (1.0 / 3.0), (v1 * v2 / CURVATURE_LIMIT) ** (1.0 / 7.0)
-        )
+        v1 = 0.5 * h * h * _size(bottom - top)
+        v2 = h * h * _size(top + bottom - 2.0 * middle) / 3.0
         # A segment of few steps is sampled at its middle alone.
         highest, lowest = max(top.real, bottom.real), min(top.real, bottom.real)
         short = h**2 * max(highest - x_min, max(x_max, x_interface) - lowest) < _SHORT**2
@@ -299,13 +314,21 @@ def _phase_rates(
                 elif decay[n] < TAIL:
                     steepest = x - q.real
                     decay[n] += h / samples * math.sqrt(steepest)
-            rate[s, i] = max(
-                least,
+            here = max(
                 h * math.sqrt(max(q.real - x_min, 0.0) + abs(q.imag)) / PHASE_LIMIT,
                 h * math.sqrt(steepest + abs(q.imag)) / DECAY_LIMIT,
             )
             if is_open:  # |x - q| ≤ x_max for all x that matters
-                rate[s, i] = max(rate[s, i], h * math.sqrt(x_max) / DECAY_LIMIT)
+                here = max(here, h * math.sqrt(x_max) / DECAY_LIMIT)
+            # v₁ falls as the cube of the number of steps, v₁v₂ as its seventh power: rarely enough
+            # for the price of a root.
+            cube = here * here * here
+            if v1 > GRADIENT_LIMIT * cube:
+                here = (v1 / GRADIENT_LIMIT) ** (1.0 / 3.0)
+                cube = here * here * here
+            if v1 * v2 > CURVATURE_LIMIT * cube * cube * here:
+                here = (v1 * v2 / CURVATURE_LIMIT) ** (1.0 / 7.0)
+            rate[s, i] = here
         if short:
             for i in range(1, _SAMPLES):
                 rate[s, i] = rate[s, 0]
@@ -388,42 +411,70 @@ def _step_ends(rate: Any, count: int, ends: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _moments(
-    segments: Any,
-    edges: Any,
+def _piece_moments(
     omega: float,
-    thickness: Any,
-    c_top: Any,
-    c_bottom: Any,
+    thickness: float,
+    c_top: complex,
+    c_bottom: complex,
     n2: bool,
-    total: Any,
+    start: float,
+    end: float,
+    x_min: float,
+    moments: Any,
 ) -> None:
-    """Fills total (6,): thickness of a step made of pieces and Legendre moments q₀ … q₄ of k²."""
-    height = 0.0
-    for p in range(segments.size):
-        height += thickness[segments[p]] * (edges[p, 1] - edges[p, 0])
-    for i in range(total.size):
-        total[i] = 0.0
-    total[0] = height
-    above = 0.0
-    for p in range(segments.size):
-        s = segments[p]
-        width = edges[p, 1] - edges[p, 0]
-        part = thickness[s] * width / height
-        nodes, weights = gauss_rule(c_top[s], c_bottom[s], width)
-        for g in range(nodes.size):
-            within = 0.5 + 0.5 * nodes[g]
-            q = k_squared(omega, c_top[s], c_bottom[s], edges[p, 0] + within * width, n2)
-            u = 2.0 * (above + within * part) - 1.0
-            q *= 0.5 * weights[g] * part
-            u2 = u * u
-            total[1] += q
-            total[2] += 3.0 * u * q
-            total[3] += 2.5 * (3.0 * u2 - 1.0) * q
-            if segments.size > 1:
-                total[4] += 3.5 * u * (5.0 * u2 - 3.0) * q
-                total[5] += 1.125 * ((35.0 * u2 - 30.0) * u2 + 3.0) * q
-        above += part
+    """Fills (6,): height of a piece of a segment, and ∫ zⁿ (k² - x_min) dz, n ≤ 4, z from its top.
+
+    Less x_min, for k² itself would leave their differences few digits.
+    """
+    height = thickness * (end - start)
+    for n in range(6):
+        moments[n] = 0.0
+    moments[0] = height
+    nodes, weights = gauss_rule(c_top, c_bottom, end - start)
+    for g in range(nodes.size):
+        within = 0.5 + 0.5 * nodes[g]
+        q = k_squared(omega, c_top, c_bottom, start + within * (end - start), n2) - x_min
+        q *= 0.5 * weights[g] * height
+        for n in range(1, 6):
+            moments[n] += q
+            q *= within * height
+
+
+@njit(cache=True, nogil=True)
+def _join(above: Any, below: Any, both: Any) -> None:
+    """Fills the moments of one piece on top of another, (h + z)ⁿ expanded for the lower one."""
+    h = above[0].real
+    m0, m1, m2, m3, m4 = below[1], below[2], below[3], below[4], below[5]
+    both[0] = h + below[0]
+    both[1] = above[1] + m0
+    both[2] = above[2] + m1 + h * m0
+    both[3] = above[3] + m2 + h * (2.0 * m1 + h * m0)
+    both[4] = above[4] + m3 + h * (3.0 * m2 + h * (3.0 * m1 + h * m0))
+    both[5] = above[5] + m4 + h * (4.0 * m3 + h * (6.0 * m2 + h * (4.0 * m1 + h * m0)))
+
+
+@njit(cache=True, nogil=True)
+def _legendre(moments: Any, x_min: float, total: Any) -> None:
+    """Fills total (6,): thickness of a step and the Legendre moments q₀ … q₄ of its k²."""
+    per = 1.0 / moments[0].real
+    m0 = moments[1] * per
+    m1 = moments[2] * per * per
+    m2 = moments[3] * per * per * per
+    m3 = moments[4] * (per * per) * (per * per)
+    m4 = moments[5] * (per * per) * (per * per) * per
+    total[0] = moments[0]
+    total[1] = m0 + x_min
+    total[2] = 3.0 * (2.0 * m1 - m0)
+    total[3] = 5.0 * (6.0 * (m2 - m1) + m0)
+    total[4] = 7.0 * (20.0 * m3 - 30.0 * m2 + 12.0 * m1 - m0)
+    total[5] = 9.0 * (70.0 * m4 - 140.0 * m3 + 90.0 * m2 - 20.0 * m1 + m0)
+
+
+@njit(cache=True, nogil=True)
+def _copy_row(to: Any, values: Any) -> None:
+    """Copies a row; an assignment of slices takes the compiler seconds."""
+    for n in range(to.size):
+        to[n] = values[n]
 
 
 @njit(cache=True, nogil=True)
@@ -435,8 +486,8 @@ def _mergeable(moments: Any, x_min: float, x_max: float) -> bool:
     decay2 = h2 * max(x_max - q0.real + abs(q0.imag), 0.0)
     if phase2 > PHASE_LIMIT**2 or decay2 > DECAY_LIMIT**2:
         return False
-    v1, v2 = h2 * abs(moments[2]), h2 * abs(moments[3])
-    v3, v4 = h2 * abs(moments[4]), h2 * abs(moments[5])
+    v1, v2 = h2 * _size(moments[2]), h2 * _size(moments[3])
+    v3, v4 = h2 * _size(moments[4]), h2 * _size(moments[5])
     # The leading terms that the propagator leaves out: ±v₃ Zη₃/2 in P₁₁ and P₂₂, v₄ Zη₄/2 in P₁₂.
     neglected = max(phase2, 1.0) * (v3 / 210.0 + v4 / 1890.0)
     return neglected < MERGING_LIMIT and v1 < GRADIENT_LIMIT and v1 * v2 < CURVATURE_LIMIT

@@ -216,3 +216,20 @@ def test_impossible_input_is_named(arguments: dict, words: str) -> None:
 def test_layers_that_do_not_meet_are_named() -> None:
     with pytest.raises(ModelInputError, match="layer 2: depth: starts at 101 m"):
         Environment.from_layers([WATER, Layer([101, 110], [1600, 1600])], SAND)
+
+
+@pytest.mark.parametrize("tone", [20.0, 50.0, 200.0])
+def test_a_seabed_sampled_at_many_knots_is_that_of_few(tone: float) -> None:
+    """Modes that decay in it all feel the half-space below, however its knots share steps."""
+
+    def wavenumbers(knots: int) -> np.ndarray:
+        depth = np.linspace(100, 140, knots)
+        sediment = Layer(depth, 1600 + 0.5 * (depth - 100), density=1500.0, attenuation=0.1)
+        layers = [Layer([0, 100], [1500, 1500]), sediment]
+        guide = Environment.from_layers(layers, HalfSpace(3000, 1500, 0.5))
+        return solve_modes(guide, tone, c_high=1590.0).wavenumber[0, 0].numpy()
+
+    few = wavenumbers(2)
+    assert few.size
+    for knots in (41, 161):
+        np.testing.assert_allclose(wavenumbers(knots), few, rtol=3e-8)
