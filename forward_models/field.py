@@ -377,7 +377,7 @@ class _Pressure(torch.autograd.Function):
             modes = ctx.kept[rows.start]
             depth = np.repeat(ctx.at[rows], problem.omega.size, axis=0)
             one = np.ones(modes.x.size)
-            phi = mode_functions_of(problem.items(rows), modes.lanes, modes.x, one, depth)
+            _, phi = mode_functions_of(problem.items(rows), modes.lanes, modes.x, one, depth)
             g_k, g_phi = sum_cotangents(
                 modes.first,
                 modes.k,

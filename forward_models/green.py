@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from forward_models.normal_modes.mode_functions import locate, within_step
+from forward_models.normal_modes.mode_functions import within_steps
 from forward_models.normal_modes.propagator import complex_eta_functions
-from forward_models.normal_modes.spans import copy_into, reach
+from forward_models.normal_modes.spans import copy_into, locate, reach
 from forward_models.normal_modes.steps import (
     CHECK_EVERY,
     H2,
@@ -71,7 +71,7 @@ def green_function(
     """(N, S, R) g at N complex ``x`` for the first S of ``depth`` (S + R,) m against the others."""
     n_receivers = depth.size - n_sources
     result = np.empty((x.size, n_sources, n_receivers), np.complex128)
-    at_node, step_of, slot = locate(depth, steps)
+    offset, step_of, slot = locate(depth, steps)
     shallowest, deepest = step_of.min(), step_of.max()
     down, up = np.empty((N_ROWS, VECTOR)), np.empty((N_ROWS, VECTOR))
     kept_down = np.zeros((slot.max() + 1, N_ROWS, VECTOR))
@@ -88,23 +88,23 @@ def green_function(
         _start(x[a:b], steps, upper, lower, top, bottom, q_bottom, rho_bottom, down, up)
         _carry(steps, upper, deepest, down, slot, kept_down)
         _carry(steps, lower, shallowest, up, slot, kept_up)
+        within_steps(steps, offset, step_of, slot, kept_down, 0, steps.shape[0], left)
+        within_steps(steps, offset, step_of, slot, kept_up, 0, steps.shape[0], right)
         for d in range(depth.size):
-            j, offset = step_of[d], depth[d] - at_node[step_of[d]]
+            j = step_of[d]
             if j < steps.shape[0]:
-                within_step(steps[j], offset, kept_down[slot[j]], left[d])
-                within_step(steps[j], offset, kept_up[slot[j]], right[d])
                 continue
             for m in range(b - a):
                 left[d, m] = _phi(kept_down[slot[j]], m)
                 right[d, m] = _phi(kept_up[slot[j]], m)
                 if bottom == HALF_SPACE:
-                    right[d, m] *= cmath.exp(-vertical_decay(x[a + m], q_bottom) * offset)
-                elif offset > 1e-6:  # on a rigid bottom, not in it
+                    right[d, m] *= cmath.exp(-vertical_decay(x[a + m], q_bottom) * offset[d])
+                elif offset[d] > 1e-6:  # on a rigid bottom, not in it
                     right[d, m] = 0j
         for s in range(n_sources):
             j = step_of[s]
             # A source on an interface lies in the medium above it.
-            medium = j - 1 if j > 0 and depth[s] - at_node[j] < 1e-6 else j
+            medium = j - 1 if j > 0 and offset[s] < 1e-6 else j
             rho = steps[medium, HRHO] / steps[medium, THICKNESS]
             one, other = kept_down[slot[j]], kept_up[slot[j]]
             for m in range(b - a):

@@ -17,13 +17,13 @@ from forward_models.field import density_at_source, require_geometry
 from forward_models.normal_modes.batch import Numbers, Problem, in_parallel, make_problem
 from forward_models.normal_modes.chunk import ModeList, solve_chunk
 from forward_models.normal_modes.complex_modes import newton
-from forward_models.normal_modes.items import Lanes, mode_functions_of
+from forward_models.normal_modes.items import Lanes, mode_functions_of, settled
 from forward_models.normal_modes.real_modes import neighbour_distance
 from forward_models.normal_modes.roughness import scattering_shift
 from forward_models.normal_modes.sums import by_distance, sum_modes
 
-# What is left of a root's error, in shares of the distance to the next: differences need no more.
-_ERROR = 1e-10
+# The error that is left to one more Newton step, in shares of the distance to the next root.
+_ERROR = 1e-7
 
 
 def neighbouring_pressure(
@@ -120,8 +120,10 @@ def _moved(
     order = np.lexsort((lanes.node, item))  # neighbours meet at one node
     back = np.argsort(order)
     lanes, x = lanes[order], modes.x[mode][order]
-    x, _ = newton(items, lanes, x, neighbour_distance(lanes, x.real), _ERROR)
+    distance = neighbour_distance(lanes, x.real)
+    x, _ = newton(items, lanes, x, distance, _ERROR)
     loss = np.ones(x.size)
     shift = scattering_shift(problem, rows, items, lanes, x, loss)
-    phi = mode_functions_of(items, lanes, x, loss, np.repeat(depth, tones, axis=0))
+    move, phi = mode_functions_of(items, lanes, x, loss, np.repeat(depth, tones, axis=0))
+    x = settled(x, move, distance)
     return first, np.sqrt(x + shift)[back], phi[back]

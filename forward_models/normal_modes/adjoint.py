@@ -85,7 +85,7 @@ def step_cotangents(
         stack = steps[first[item] : first[item + 1]]
         g_item = g_steps[first[item] : first[item + 1]]
         n = stack.shape[0]
-        at_node, step_of, _ = locate(depth[item], stack)
+        offset, step_of, _ = locate(depth[item], stack)
         above, below = np.zeros((n + 1, 8, VECTOR)), np.zeros((n + 1, 8, VECTOR))
         hung = np.zeros((n + 1, 4, VECTOR))
         of_phi, of_w = np.zeros((n, 10, VECTOR)), np.zeros((n, 10, VECTOR))
@@ -145,19 +145,16 @@ def step_cotangents(
                     j = step_of[d]
                     if j < upper or (j >= lower and lower < n):
                         continue
-                    if (
-                        j == n
-                        and not fluid
-                        and not (elastic and depth[item, d] <= at_node[n] + 1e-6)
-                    ):
+                    if j == n and not fluid and not (elastic and offset[d] <= 1e-6):
                         continue
                     states = above if j < match else below
-                    offset = depth[item, d] - at_node[j]
                     cotangent = g_phi[a + m, d] * amplitude
                     if j >= match:
                         cotangent *= join[m]
                     if j < n:
-                        phi, psi = _within(at, stack, j, offset, states, m, cotangent, hung, of_phi)
+                        phi, psi = _within(
+                            at, stack, j, offset[d], states, m, cotangent, hung, of_phi
+                        )
                         slope = psi * (stack[j, HRHO] / stack[j, THICKNESS])
                     elif elastic:
                         phi = _at(states, j, PHI, m)
@@ -165,10 +162,10 @@ def step_cotangents(
                         rho = stack[j - 1, HRHO] / stack[j - 1, THICKNESS]
                         slope = rho * _at(states, j, PSI, m)
                     else:
-                        decay = cmath.exp(-gamma * offset)
+                        decay = cmath.exp(-gamma * offset[d])
                         phi = _at(states, j, PHI, m) * decay
                         _put(hung, j, PHI, m, cotangent * decay)
-                        g_gamma[m] -= cotangent * offset * phi
+                        g_gamma[m] -= cotangent * offset[d] * phi
                         slope = -gamma * phi
                     g_depth[item, d] += cotangent * slope
                     g_offset[j] += cotangent * slope

@@ -9,9 +9,9 @@ import numpy as np
 
 from forward_models.errors import ModelInputError
 from forward_models.normal_modes.batch import Problem
-from forward_models.normal_modes.items import Lanes, drift_of, mode_functions_of
+from forward_models.normal_modes.items import Lanes, drift_of, mode_functions_of, ranked, settled
 from forward_models.normal_modes.open_modes import open_modes
-from forward_models.normal_modes.real_modes import count_modes, neighbour_distance
+from forward_models.normal_modes.real_modes import count_modes
 from forward_models.normal_modes.roughness import scattering_shift
 from forward_models.normal_modes.trapped_modes import newton_step, trapped_modes
 from forward_models.normal_modes.wronskian import ALONG_FREQUENCY
@@ -87,26 +87,26 @@ def solve_chunk(
     counts = np.where(items.open, 0, count_modes(items.perturbed()))
     if not exact:
         items = items.perturbed()
-    lanes, x = trapped_modes(items, counts, exact=exact)
+    lanes, x, distance = trapped_modes(items, counts, exact=exact)
     if items.open.any():
         found, at = open_modes(items)
         lanes = Lanes(np.append(lanes.item, found.item), np.append(lanes.node, found.node))
-        x = np.append(x, at)
-        order = np.lexsort((-x.real, lanes.node, lanes.item))
-        lanes, x = lanes[order], x[order]
+        x, distance = np.append(x, at), np.append(distance, np.zeros(at.size))
+        order = ranked(lanes.item, x.real, lanes.node)
+        lanes, x, distance = lanes[order], x[order], distance[order]
         counts = np.bincount(lanes.item, minlength=len(items))
     loss = np.full(x.size, 1.0 if exact else 0.0)
     depths = np.repeat(depth, problem.omega.size, axis=0)
     shift = scattering_shift(problem, rows, items, lanes, x, loss)
+    # The shots that make the mode functions bring x nearer to its root once more.
     if exact:
-        phi = mode_functions_of(items, lanes, x, loss, depths)
+        move, phi = mode_functions_of(items, lanes, x, loss, depths)
+        x = settled(x, move, distance)
     else:
-        distance = neighbour_distance(lanes, x.real)
-        # The shots that make the mode functions bring x nearer to its root once more.
         move, drift, phi = newton_step(items, lanes, x.real, distance, depths)
         x, shift, phi = x + move, shift + drift, phi + 0j
     k = np.sqrt(x + shift)
-    order = np.lexsort((-k.real, lanes.item))
+    order = ranked(lanes.item, k.real)
     group_speed = None
     if speeds:
         # dx/dω at ω = 1 for k² ∝ ω²: ω dx/dω, and dk/dω = (dx/dω) / 2k.

@@ -20,10 +20,10 @@ from forward_models.normal_modes.items import (
     Items,
     Lanes,
     follow_of,
+    ranked,
     wronskian_of,
 )
 from forward_models.normal_modes.paths import NEWTON_LIMIT
-from forward_models.normal_modes.real_modes import neighbour_distance
 from forward_models.normal_modes.steps import H2, Q0I, Q0R
 
 # A root that attenuation moves by more than this share of the distance to its neighbour is followed
@@ -32,7 +32,6 @@ from forward_models.normal_modes.steps import H2, Q0I, Q0R
 _SHIFT_LIMIT = 0.3
 _LIMITS = (0.02, 0.02, 0.01)
 _LONGEST = (0.1, 0.02)
-_EXACT = 1e-14  # error that Newton's method leaves, in shares of that distance
 _DEFLATED = 1e-6  # the last move of deflated Newton steps, whose error is about its square
 _ASIDE = 2.0  # distances to the next root that a root may be further aside than its loss explains
 # Nepers between a node and where its mode is strong beyond which the node moves.
@@ -41,19 +40,25 @@ _CLOSEST = 1e-4  # least distance to a neighbour, in shares of the mean
 
 
 def complex_modes(
-    items: Items, lanes: Lanes, start: np.ndarray, drift: np.ndarray
+    items: Items,
+    lanes: Lanes,
+    start: np.ndarray,
+    drift: np.ndarray,
+    distance: np.ndarray,
+    tolerance: float = 1e-14,
 ) -> tuple[Lanes, np.ndarray]:
     """(lanes, x): complex x of every mode, in the order of ``start``, and where its shots meet.
 
-    ``start`` is x of the lossless guide, ``drift`` its derivative with the share of the loss.
+    ``start`` is x of the lossless guide, ``drift`` its derivative with the share of the loss,
+    ``distance`` that to its neighbour and ``tolerance`` the error of x in shares of it.
     """
     # Twins in ducts of their own do not come near each other: a floor keeps their distance.
     counts = np.bincount(lanes.item, minlength=len(items))
     mean = (items.x_max - items.x_min) / np.maximum(counts, 1)
-    spacing = np.maximum(neighbour_distance(lanes, start.real), _CLOSEST * mean[lanes.item])
+    spacing = np.maximum(distance, _CLOSEST * mean[lanes.item])
     part = np.abs(drift) / spacing
     part = np.where(part < _SHIFT_LIMIT, 1.0, _SHIFT_LIMIT / np.maximum(part, _SHIFT_LIMIT))
-    x, good = follow_of(items, lanes, start, drift, spacing, part, 1.0, _LIMITS[0], _EXACT)
+    x, good = follow_of(items, lanes, start, drift, spacing, part, 1.0, _LIMITS[0], tolerance)
     good &= _plausible(items, lanes, x, start, spacing)
     x[~good] = (start + drift)[~good]
     hard = ~good | _duplicates(lanes, x, start, spacing)
@@ -62,7 +67,7 @@ def complex_modes(
             break
         h = np.flatnonzero(hard)
         again, found = follow_of(
-            items, lanes[h], start[h], drift[h], spacing[h], part[h], longest, limit, _EXACT
+            items, lanes[h], start[h], drift[h], spacing[h], part[h], longest, limit, tolerance
         )
         found &= _plausible(items, lanes[h], again, start[h], spacing[h])
         x[h[found]], good[h[found]] = again[found], True
@@ -75,7 +80,7 @@ def complex_modes(
     node[moved] = _sheltered(items, lanes[moved], x[moved])
     moved = np.flatnonzero(node != lanes.node)
     lanes = Lanes(lanes.item, node)
-    x[moved], _ = newton(items, lanes[moved], x[moved], spacing[moved], _EXACT)
+    x[moved], _ = newton(items, lanes[moved], x[moved], spacing[moved], tolerance)
     return lanes, x
 
 
@@ -160,7 +165,7 @@ def _deflated(
 
 def _duplicates(lanes: Lanes, x: np.ndarray, start: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Marks roots that coincide with another of their item though they started apart."""
-    order = np.lexsort((x.real, lanes.item))
+    order = np.arange(x.size)[ranked(lanes.item, x.real)]
     return _coinciding(order, lanes.item, x, start, spacing)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from forward_models.normal_modes.complex_modes import complex_modes
 from forward_models.normal_modes.items import Items, Lanes, drift_of, wronskian_of
+from forward_models.normal_modes.real_modes import neighbour_distance
 from forward_models.normal_modes.steps import DECAYING_DECAYING, ELASTIC
 from forward_models.normal_modes.wronskian import ALONG_LOSS
 
@@ -49,6 +50,7 @@ def interface_waves(items: Items) -> tuple[Lanes, np.ndarray]:
             break
     start = start + 0j
     drift = drift_of(sheet, lanes, start, lossless, ALONG_LOSS)
-    lanes, x = complex_modes(sheet, lanes, start, drift)
+    distance = neighbour_distance(lanes, start.real)
+    lanes, x = complex_modes(sheet, lanes, start, drift, distance)
     there = (x.real > items.x_min[item[lanes.item]]) & (x.real > sheet.q_shear.real[lanes.item])
     return Lanes(item[lanes.item], lanes.node)[there], x[there]

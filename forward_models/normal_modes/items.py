@@ -19,6 +19,10 @@ from forward_models.normal_modes.phase import phase
 from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE, Q0I
 from forward_models.normal_modes.wronskian import ALONG_X, wronskian
 
+Order = np.ndarray | slice  # of lanes; a slice where they stay
+
+_NEAR = 1e-3  # the largest last move of a root, in shares of the distance to the next
+
 
 @dataclass(frozen=True)
 class Items:
@@ -97,7 +101,7 @@ class Lanes:
     def __len__(self) -> int:
         return self.item.size
 
-    def __getitem__(self, index: np.ndarray) -> Lanes:
+    def __getitem__(self, index: Order) -> Lanes:
         return Lanes(self.item[index], self.node[index])
 
     def blocks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -105,6 +109,31 @@ class Lanes:
         new = np.flatnonzero((np.diff(self.item) != 0) | (np.diff(self.node) != 0)) + 1
         first = np.concatenate([[0], new]).astype(np.int64)
         return self.item[first], self.node[first], np.append(first, len(self))
+
+
+def ranked(item: np.ndarray, x: np.ndarray, node: np.ndarray | None = None) -> Order:
+    """Order of lanes by item, by node if given, and by falling x, stable.
+
+    Lanes are mostly in that order: those of an item that is are left where they are.
+    """
+    step = np.diff(item)
+    tied, wrong = step == 0, step < 0
+    if wrong.any():
+        return np.lexsort((-x, item) if node is None else (-x, node, item))
+    if node is not None:
+        step = np.diff(node)
+        wrong = tied & (step < 0)
+        tied &= step == 0
+    wrong |= tied & (np.diff(x) > 0)
+    if not wrong.any():
+        return slice(None)
+    among = np.zeros(item[-1] + 1, bool)
+    among[item[1:][wrong]] = True
+    some = np.flatnonzero(among[item])
+    order = np.arange(x.size)
+    keys = (-x[some], item[some]) if node is None else (-x[some], node[some], item[some])
+    order[some] = some[np.lexsort(keys)]
+    return order
 
 
 def phase_of(items: Items, lanes: Lanes, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -221,12 +250,20 @@ def follow_of(
     return x, good
 
 
+def settled(x: np.ndarray, move: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """x after its last Newton ``move``, or as it is where that says that no root is near.
+
+    ``distance`` is that to the next root.
+    """
+    return x + np.where(np.abs(move) < _NEAR * distance, move, 0.0)
+
+
 def mode_functions_of(
     items: Items, lanes: Lanes, x: np.ndarray, loss: np.ndarray, depth: np.ndarray
-) -> np.ndarray:
-    """(lane, D) mode functions at the depths (items, D)."""
-    if len(lanes) == 0 or depth.shape[1] == 0:
-        return np.empty((len(lanes), depth.shape[1]), np.complex128)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Newton's move (lane,) from x to its root, and (lane, D) φ of x at the depths (items, D)."""
+    if len(lanes) == 0:
+        return np.empty(0, np.complex128), np.empty((0, depth.shape[1]), np.complex128)
     return mode_functions(
         x,
         loss,

@@ -61,14 +61,14 @@ def lossless(
     """
     value, slope, lossy = np.empty(x.size), np.empty(x.size), np.empty(x.size)
     result = np.zeros((x.size, depth.shape[1]))
-    phi, amplitude = np.empty(VECTOR), np.empty((2, VECTOR))
+    phi, amplitude = np.empty((depth.shape[1], VECTOR)), np.empty((2, VECTOR))
     lanes = np.empty(VECTOR)
     above, below = np.empty((N_ROWS, VECTOR)), np.empty((N_ROWS, VECTOR))
     for block in range(block_item.size):
         item, node = block_item[block], block_node[block]
         stack = steps[first[item] : first[item + 1]]
         j = min(node, stack.shape[0] - 1)
-        at_node, step_of, slot = locate(depth[item], stack)
+        offset, step_of, slot = locate(depth[item], stack)
         kept = np.zeros((slot.max() + 1, N_ROWS, VECTOR))
         b = block_first[block]
         while b < block_first[block + 1]:
@@ -109,30 +109,38 @@ def lossless(
                     - u * above[PSI_LOSS, m]
                 ) / size
             if depth.shape[1]:
-                for m in range(b - a):
+                for m in range(VECTOR):
                     amplitude[0, m], amplitude[1, m] = _amplitudes(above, below, m, stack[j, HRHO])
+                for i in range(upper, lower + 1):
+                    if slot[i] >= 0:
+                        side, end = (0, above) if i < node else (1, below)
+                        _scale(kept[slot[i]], end, amplitude[side])
+            _within_steps(lanes, stack, offset, step_of, slot, kept, upper, lower, phi)
             for d in range(depth.shape[1]):
-                i = step_of[d]
-                if i < upper or (i >= lower and lower < stack.shape[0]):
-                    continue  # nothing of the modes is left there
-                state, offset = kept[slot[i]], depth[item, d] - at_node[i]
-                if i < stack.shape[0]:
-                    _within_step(lanes, stack[i], offset, state, phi)
-                else:
+                if step_of[d] == stack.shape[0] and lower == stack.shape[0]:
+                    state = kept[slot[lower]]
                     for m in range(VECTOR):
-                        phi[m] = state[PHI, m]
+                        phi[d, m] = state[PHI, m]
                         if kind[item] == HALF_SPACE or kind[item] == PERTURBED_HALF_SPACE:
-                            phi[m] *= math.exp(
-                                rho_bottom[item] * state[PSI, m] * offset
-                            )  # ψ = -γ/ρ
-                        elif offset >= 1e-6:  # on a rigid bottom, not in it
-                            phi[m] = 0.0
-                side, end = (0, above) if i < node else (1, below)
+                            gamma = -rho_bottom[item] * state[PSI, m] / state[PHI, m]
+                            phi[d, m] *= math.exp(-gamma * offset[d])
+                        elif offset[d] >= 1e-6:  # on a rigid bottom, not in it
+                            phi[d, m] = 0.0
                 for m in range(b - a):
-                    shift = state[LOG_SCALE, m] - end[LOG_SCALE, m]
-                    scale = math.exp(shift) if shift != 0.0 else 1.0
-                    result[a + m, d] = amplitude[side, m] * scale * phi[m]
+                    result[a + m, d] = phi[d, m]
     return value, slope, lossy, result
+
+
+@njit(cache=True, nogil=True)
+def _scale(state: Any, end: Any, amplitude: Any) -> None:
+    """Gives a state on the way of a shot to ``end`` the size that it has in the mode."""
+    for m in range(VECTOR):
+        factor = amplitude[m]
+        shift = state[LOG_SCALE, m] - end[LOG_SCALE, m]
+        if shift != 0.0:
+            factor *= math.exp(shift)
+        state[PHI, m] *= factor
+        state[PSI, m] *= factor
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -149,24 +157,43 @@ def _amplitudes(above: Any, below: Any, m: int, unit: float) -> Any:
 
 
 @njit(
-    "void(f8[::1], f8[::1], f8, f8[:, ::1], f8[::1])",
+    "void(f8[::1], f8[:, ::1], f8[::1], i8[::1], i8[::1], f8[:, :, ::1], i8, i8, f8[:, ::1])",
     cache=True,
     nogil=True,
     fastmath={"contract", "nsz", "arcp", "reassoc"},
 )
-def _within_step(x: Any, step: Any, offset: float, state: Any, phi: Any) -> None:
-    """Fills φ of all lanes at ``offset`` below the top of a step from the states at its top."""
-    share, to_q1, to_q0 = part_of_step(step, offset)
-    h2 = share * share * step[H2]
-    q1, q2 = step[V1R] / step[H2], -step[V2R] / step[H2]
-    q0 = step[Q0R] + q1 * (share - 1.0) + q2 * to_q0
-    v1, v2 = h2 * share * (q1 + q2 * to_q1), -h2 * share * share * q2
-    hrho, w = share * step[HRHO], v1 * v1 / 24.0
-    for m in range(phi.size):
-        xi, eta0, eta1, eta2, eta3, _ = eta_functions(h2 * (x[m] - q0))
-        p11 = xi + 0.5 * v1 * eta1 - w * eta2
-        p12 = (eta0 - 0.5 * v2 * eta2 - w * eta3) * hrho
-        phi[m] = p11 * state[PHI, m] + p12 * state[PSI, m]
+def _within_steps(
+    x: Any,
+    steps: Any,
+    offset: Any,
+    step_of: Any,
+    slot: Any,
+    kept: Any,
+    upper: int,
+    lower: int,
+    phi: Any,
+) -> None:
+    """Fills φ (D, lane) at ``offset`` below the tops of steps from the states there.
+
+    It is 0 outside the nodes ``upper`` and ``lower``, where nothing of the modes is left.
+    """
+    for d in range(step_of.size):
+        j = step_of[d]
+        if j < upper or j >= lower:
+            for m in range(x.size):
+                phi[d, m] = 0.0
+            continue
+        share, to_q1, to_q0 = part_of_step(steps[j, THICKNESS], offset[d])
+        h2 = share * share * steps[j, H2]
+        q1, q2 = steps[j, V1R] / steps[j, H2], -steps[j, V2R] / steps[j, H2]
+        q0 = steps[j, Q0R] + q1 * (share - 1.0) + q2 * to_q0
+        v1, v2 = h2 * share * (q1 + q2 * to_q1), -h2 * share * share * q2
+        hrho, w, i = share * steps[j, HRHO], v1 * v1 / 24.0, slot[j]
+        for m in range(x.size):
+            xi, eta0, eta1, eta2, eta3, _ = eta_functions(h2 * (x[m] - q0))
+            p11 = xi + 0.5 * v1 * eta1 - w * eta2
+            p12 = (eta0 - 0.5 * v2 * eta2 - w * eta3) * hrho
+            phi[d, m] = p11 * kept[i, PHI, m] + p12 * kept[i, PSI, m]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

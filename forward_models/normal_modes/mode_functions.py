@@ -18,6 +18,7 @@ from forward_models.normal_modes.steps import (
     PERTURBED_HALF_SPACE,
     Q0I,
     Q0R,
+    THICKNESS,
     V1I,
     V1R,
     V2I,
@@ -57,18 +58,20 @@ def mode_functions(
     rho_bottom: Any,
     q_shear: Any,
 ) -> Any:
-    """(lane, D) φ of the modes ``x`` at the depths of their items, positive nearest the surface.
+    """Newton's move -W / ∂W/∂x of the lanes ``x``, and (lane, D) φ at the depths of their items.
 
-    ``depth`` is (items, D) m, in any order; blocks as for :func:`wronskian`.
+    ``depth`` is (items, D) m, in any order; blocks as for :func:`wronskian`. φ is that of ``x`` as
+    given, positive nearest the surface.
     """
+    move = np.empty(x.size, np.complex128)
     result = np.zeros((x.size, depth.shape[1]), np.complex128)
     above, below = np.empty((N_ROWS, VECTOR)), np.empty((N_ROWS, VECTOR))
     amplitude = np.empty((2, VECTOR), np.complex128)
-    phi = np.empty(VECTOR, np.complex128)
+    phi = np.empty((depth.shape[1], VECTOR), np.complex128)
     for block in range(block_item.size):
         item, node = block_item[block], block_node[block]
         stack = steps[first[item] : first[item + 1]]
-        at_node, step_of, slot = locate(depth[item], stack)
+        offset, step_of, slot = locate(depth[item], stack)
         kept = np.zeros((slot.max() + 1, N_ROWS, VECTOR))
         b = block_first[block]
         while b < block_first[block + 1]:
@@ -94,30 +97,44 @@ def mode_functions(
             )
             for m in range(VECTOR):
                 amplitude[0, m], amplitude[1, m] = _amplitudes(above, below, m, stack, node)
+            for m in range(b - a):
+                f, g, df, dg = unpack(above, m)
+                u, v, du, dv = unpack(below, m)
+                move[a + m] = (u * g - f * v) / (df * v + f * dv - du * g - u * dg)
+            for j in range(upper, lower + 1):
+                if slot[j] >= 0:
+                    side, end = (0, above) if j < node else (1, below)
+                    _scale(kept[slot[j]], end, amplitude[side])
+            within_steps(stack, offset, step_of, slot, kept, upper, lower, phi)
             for d in range(depth.shape[1]):
-                j = step_of[d]
-                if j < upper or (j >= lower and lower < stack.shape[0]):
-                    continue  # nothing of the modes is left there
-                side, end = (0, above) if j < node else (1, below)
-                state = kept[slot[j]]
-                offset = depth[item, d] - at_node[j]
-                if j < stack.shape[0]:
-                    within_step(stack[j], offset, state, phi)
-                elif kind[item] == HALF_SPACE or kind[item] == PERTURBED_HALF_SPACE:
+                if step_of[d] == stack.shape[0] and lower == stack.shape[0]:
+                    state = kept[slot[lower]]
                     for m in range(VECTOR):
-                        at = complex(state[XR, m], state[XI, m])
-                        gamma, _ = half_space_decay(
-                            at, state[LOSS, m], q_bottom[item], kind[item], ALONG_X
-                        )
-                        phi[m] = unpack(state, m)[0] * cmath.exp(-gamma * offset)
-                else:
-                    for m in range(VECTOR):  # on a rigid or elastic bottom, not in it
-                        phi[m] = unpack(state, m)[0] if offset < 1e-6 else 0j
+                        phi[d, m] = unpack(state, m)[0]
+                        if kind[item] == HALF_SPACE or kind[item] == PERTURBED_HALF_SPACE:
+                            at = complex(state[XR, m], state[XI, m])
+                            gamma, _ = half_space_decay(
+                                at, state[LOSS, m], q_bottom[item], kind[item], ALONG_X
+                            )
+                            phi[d, m] *= cmath.exp(-gamma * offset[d])
+                        elif offset[d] >= 1e-6:  # on a rigid or elastic bottom, not in it
+                            phi[d, m] = 0j
                 for m in range(b - a):
-                    shift = state[LOG_SCALE, m] - end[LOG_SCALE, m]
-                    scale = math.exp(shift) if shift != 0.0 else 1.0
-                    result[a + m, d] = amplitude[side, m] * scale * phi[m]
-    return result
+                    result[a + m, d] = phi[d, m]
+    return move, result
+
+
+@njit(cache=True, nogil=True)
+def _scale(state: Any, end: Any, amplitude: Any) -> None:
+    """Gives a state on the way of a shot to ``end`` the size that it has in the mode."""
+    for m in range(VECTOR):
+        factor = amplitude[m]
+        shift = state[LOG_SCALE, m] - end[LOG_SCALE, m]
+        if shift != 0.0:
+            factor *= math.exp(shift)
+        f = factor * complex(state[PHR, m], state[PHI, m])
+        g = factor * complex(state[PSR, m], state[PSI, m])
+        state[PHR, m], state[PHI, m], state[PSR, m], state[PSI, m] = f.real, f.imag, g.real, g.imag
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -135,29 +152,48 @@ def _amplitudes(above: Any, below: Any, lane: int, steps: Any, node: int) -> Any
 
 
 @njit(
-    "void(f8[::1], f8, f8[:, ::1], c16[::1])",
+    "void(f8[:, ::1], f8[::1], i8[::1], i8[::1], f8[:, :, ::1], i8, i8, c16[:, ::1])",
     cache=True,
     nogil=True,
     fastmath={"contract", "nsz", "arcp", "reassoc"},
 )
-def within_step(step: Any, offset: float, state: Any, phi: Any) -> None:
-    """Fills φ of all lanes at ``offset`` below the top of a step from the states at its top."""
-    a, to_q1, to_q0 = part_of_step(step, offset)
-    b = a - 1.0
-    h2 = a * a * step[H2]
-    q1r, q1i = step[V1R] / step[H2], step[V1I] / step[H2]
-    q2r, q2i = -step[V2R] / step[H2], -step[V2I] / step[H2]
-    q0r, q0i = step[Q0R] + q1r * b + q2r * to_q0, step[Q0I] + q1i * b + q2i * to_q0
-    v1r, v1i = h2 * a * (q1r + q2r * to_q1), h2 * a * (q1i + q2i * to_q1)
-    v2r, v2i = -h2 * a * a * q2r, -h2 * a * a * q2i
-    hrho = a * step[HRHO]
-    for m in range(phi.size):
-        e = state[LOSS, m]
-        z = complex(h2 * (state[XR, m] - q0r), h2 * (state[XI, m] - e * q0i))
-        v1, v2 = complex(v1r, e * v1i), complex(v2r, e * v2i)
-        w = v1 * v1 * (1.0 / 24.0)
-        xi_, eta0, eta1, eta2, eta3, _ = complex_eta_functions(z)
-        p11 = xi_ + 0.5 * v1 * eta1 - w * eta2
-        p12 = (eta0 - 0.5 * v2 * eta2 - w * eta3) * hrho
-        at = p11 * complex(state[PHR, m], state[PHI, m])
-        phi[m] = at + p12 * complex(state[PSR, m], state[PSI, m])
+def within_steps(
+    steps: Any,
+    offset: Any,
+    step_of: Any,
+    slot: Any,
+    kept: Any,
+    upper: int,
+    lower: int,
+    phi: Any,
+) -> None:
+    """Fills φ (D, lane) at ``offset`` below the tops of steps from the states there.
+
+    It is 0 outside the nodes ``upper`` and ``lower``, where nothing of the modes is left.
+    """
+    for d in range(step_of.size):
+        j = step_of[d]
+        if j < upper or j >= lower:
+            for m in range(phi.shape[1]):
+                phi[d, m] = 0j
+            continue
+        a, to_q1, to_q0 = part_of_step(steps[j, THICKNESS], offset[d])
+        b = a - 1.0
+        h2 = a * a * steps[j, H2]
+        q1r, q1i = steps[j, V1R] / steps[j, H2], steps[j, V1I] / steps[j, H2]
+        q2r, q2i = -steps[j, V2R] / steps[j, H2], -steps[j, V2I] / steps[j, H2]
+        q0r = steps[j, Q0R] + q1r * b + q2r * to_q0
+        q0i = steps[j, Q0I] + q1i * b + q2i * to_q0
+        v1r, v1i = h2 * a * (q1r + q2r * to_q1), h2 * a * (q1i + q2i * to_q1)
+        v2r, v2i = -h2 * a * a * q2r, -h2 * a * a * q2i
+        hrho, i = a * steps[j, HRHO], slot[j]
+        for m in range(phi.shape[1]):
+            e = kept[i, LOSS, m]
+            z = complex(h2 * (kept[i, XR, m] - q0r), h2 * (kept[i, XI, m] - e * q0i))
+            v1, v2 = complex(v1r, e * v1i), complex(v2r, e * v2i)
+            w = v1 * v1 * (1.0 / 24.0)
+            xi_, eta0, eta1, eta2, eta3, _ = complex_eta_functions(z)
+            p11 = xi_ + 0.5 * v1 * eta1 - w * eta2
+            p12 = (eta0 - 0.5 * v2 * eta2 - w * eta3) * hrho
+            at = p11 * complex(kept[i, PHR, m], kept[i, PHI, m])
+            phi[d, m] = at + p12 * complex(kept[i, PSR, m], kept[i, PSI, m])

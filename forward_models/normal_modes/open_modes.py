@@ -79,7 +79,7 @@ def open_modes(items: Items) -> tuple[Lanes, np.ndarray]:
     companion = replace(items, kind=np.where(_radiates(items), RIGID, items.kind))
     counts = np.where(items.open, count_modes(companion), 0)
     strips = _strips(items, counts)
-    lanes, start = trapped_modes(companion, counts, exact=True)
+    lanes, start, _ = trapped_modes(companion, counts, exact=True)
     wave, at = interface_waves(items)
     strip = np.append(strips.of(lanes.item, start), strips.of(wave.item, at))
     beyond = strip[start.size :] < 0

@@ -18,6 +18,7 @@ from forward_models.normal_modes.propagator import complex_eta_functions
 from forward_models.normal_modes.spans import reach
 from forward_models.normal_modes.steps import (
     H2,
+    HALF_SPACE,
     HRHO,
     INV_HRHO,
     LARGE,
@@ -60,6 +61,7 @@ _SHORTER, _LONGER = 0.4, 1.8
 _SMOOTH = 0.2  # share of the limit below which the next part may be longer
 _NEAR = 2.0  # shares of what separates and moves the roots, of a jump along the rest of a path
 _GROWTH = 1e-6  # of roots that only rounding makes grow, in shares of the distance to the next
+_CUT_OFF = 1e-6  # the least distance to a branch point, in shares of that to the next root
 _REMEMBERED = 3  # points of a path that tell how it goes on
 
 
@@ -162,6 +164,9 @@ def follow(
             move = -value / slope
             size = abs(move) / spacing[i]
             error = size * size
+            if kind[item[i]] == HALF_SPACE:  # near its cut-off the scale of a root is that to it
+                gamma2 = max(abs(at[m] - q_bottom[item[i]]) / spacing[i], _CUT_OFF)
+                error /= min(gamma2, 1.0) ** 2
             turns[m] += 1
             if turns[m] > 1:
                 error = min(size, error * max(1.0, size / before[m] ** 2))

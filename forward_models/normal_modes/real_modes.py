@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from forward_models.normal_modes.items import Items, Lanes, lossless_of, phase_of
+from forward_models.normal_modes.items import Items, Lanes, lossless_of, phase_of, ranked
 from forward_models.normal_modes.steps import PERTURBED_HALF_SPACE, Q0R
 
 # More table points than modes: a bracket then rarely holds two roots.
@@ -56,13 +56,12 @@ def real_modes(items: Items, counts: np.ndarray) -> tuple[Lanes, np.ndarray]:
 
 def neighbour_distance(lanes: Lanes, x: np.ndarray) -> np.ndarray:
     """Distance of each root to the nearest other of its item; a lone root's own size."""
-    distance = np.abs(x).copy()
-    order = np.lexsort((-x, lanes.item))
-    same = np.diff(lanes.item[order]) == 0
-    gap = np.abs(np.diff(x[order]))
-    left, right = order[:-1][same], order[1:][same]
-    np.minimum.at(distance, left, gap[same])
-    np.minimum.at(distance, right, gap[same])
+    order = ranked(lanes.item, x)
+    gap = np.where(np.diff(lanes.item[order]) == 0, np.abs(np.diff(x[order])), np.inf)
+    nearest, distance = np.full(x.size, np.inf), np.empty_like(x)
+    np.minimum(nearest[1:], gap, out=nearest[1:])
+    np.minimum(nearest[:-1], gap, out=nearest[:-1])
+    distance[order] = np.where(np.isinf(nearest), np.abs(x[order]), nearest)
     return distance
 
 

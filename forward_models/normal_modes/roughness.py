@@ -52,7 +52,7 @@ def scattering_shift(
         for n, interface in enumerate(interfaces):
             depth[own, 2 * n] = interface.depth
             depth[own, 2 * n + 1] = interface.depth + interface.offset
-        phi = mode_functions_of(items, mine, x[of_b], loss[of_b], depth)
+        _, phi = mode_functions_of(items, mine, x[of_b], loss[of_b], depth)
         for n, interface in enumerate(interfaces):
             shift[of_b] += interface.shift(
                 item % frequencies, x[of_b], loss[of_b], phi[:, 2 * n], phi[:, 2 * n + 1]

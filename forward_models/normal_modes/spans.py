@@ -84,25 +84,25 @@ def gather(steps: Any, x: Any, a: int, stop: int, node: int) -> Any:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def locate(depth: Any, steps: Any) -> Any:
-    """(node depths, step of each depth, slot of each node that a depth hangs on or -1).
+    """(depth below the top of its step, step of each, slot of each node that one hangs on or -1).
 
     Depths below the last node hang on it: in the half-space φ only decays.
     """
     at_node = np.zeros(steps.shape[0] + 1)
     for j in range(steps.shape[0]):
         at_node[j + 1] = at_node[j] + steps[j, THICKNESS]
-    step_of = np.empty(depth.size, np.int64)
+    offset, step_of = np.empty(depth.size), np.empty(depth.size, np.int64)
     slot = np.full(steps.shape[0] + 1, -1)
     used = 0
     for d in range(depth.size):
         step = 0
         while step < steps.shape[0] and at_node[step + 1] <= depth[d]:
             step += 1
-        step_of[d] = step
+        offset[d], step_of[d] = depth[d] - at_node[step], step
         if slot[step] < 0:
             slot[step] = used
             used += 1
-    return at_node, step_of, slot
+    return offset, step_of, slot
 
 
 @njit(cache=True, nogil=True)
@@ -121,12 +121,12 @@ def copy_into(kept: Any, state: Any) -> None:
 
 
 @njit(cache=True, forceinline=True, nogil=True)
-def part_of_step(step: Any, offset: float) -> Any:
+def part_of_step(thickness: float, offset: float) -> Any:
     """(a, to q₁, to q₀): the share a of a step above ``offset``, and how q₂ enters its moments.
 
     With u' in [-1, 1] over the part, U = a u' + b, b = a - 1: the Legendre moments over it of
     q₀ + q₁ U + q₂ P₂(U) are q₀ + q₁ b + q₂ (3/2 (b² + a²/3) - 1/2), a (q₁ + 3 q₂ b) and a² q₂.
     """
-    a = min(offset / step[THICKNESS], 1.0)
+    a = min(offset / thickness, 1.0)
     b = a - 1.0
     return a, 3.0 * b, 1.5 * (b * b + a * a / 3.0) - 0.5

@@ -41,25 +41,75 @@ def sum_modes(
                 for p in order:
                     pressure[b, f, p] = complex(math.nan, math.nan)
                 continue
-            travelled = np.empty(stop - start, np.complex128)
-            by_depth = phi[start:stop].T.copy()
-            spread = 1.0 / np.sqrt(k[start:stop])
+            n = stop - start
+            # real and imaginary parts apart: vectors of numbers of one kind
+            shape, spread = np.empty((2, phi.shape[1], n)), np.empty((2, n))
+            for m in range(n):
+                root = 1.0 / np.sqrt(k[start + m])
+                spread[0, m], spread[1, m] = root.real, root.imag
+                for z in range(phi.shape[1]):
+                    shape[0, z, m] = phi[start + m, z].real
+                    shape[1, z, m] = phi[start + m, z].imag
+            turn, size, travelled = np.empty(n), np.empty(n), np.empty((2, n))
             r, z = -1.0, -1
             for p in order:
                 if distance[b, p] != r or source[p] != z:
                     r, z = distance[b, p], source[p]
                     thinner = 1.0 / math.sqrt(r)
-                    for m in range(stop - start):
-                        turn, size = k[start + m].real * r, math.exp(-k[start + m].imag * r)
-                        size *= thinner
-                        at_range = complex(size * math.cos(turn), size * math.sin(turn))
-                        travelled[m] = by_depth[z, m] * spread[m] * at_range
-                there = by_depth[receiver[p]]
-                total = 0j
-                for m in range(stop - start):
-                    total += there[m] * travelled[m]
+                    for m in range(n):
+                        turn[m] = k[start + m].real * r
+                        size[m] = thinner * math.exp(-k[start + m].imag * r)
+                    _turned(turn, size, travelled)
+                    for m in range(n):
+                        re = shape[0, z, m] * spread[0, m] - shape[1, z, m] * spread[1, m]
+                        im = shape[0, z, m] * spread[1, m] + shape[1, z, m] * spread[0, m]
+                        there = travelled[0, m]
+                        travelled[0, m] = re * there - im * travelled[1, m]
+                        travelled[1, m] = re * travelled[1, m] + im * there
+                re, im, z_r = 0.0, 0.0, receiver[p]
+                for m in range(n):
+                    re += shape[0, z_r, m] * travelled[0, m] - shape[1, z_r, m] * travelled[1, m]
+                    im += shape[0, z_r, m] * travelled[1, m] + shape[1, z_r, m] * travelled[0, m]
                 # i √2π exp(-iπ/4) = √2π √i
-                pressure[b, f, p] = total * math.sqrt(2.0 * math.pi) * _ROOT_I
+                pressure[b, f, p] = complex(re, im) * math.sqrt(2.0 * math.pi) * _ROOT_I
+
+
+# π/2 in three parts, of which the first two have zeros at their ends: products with whole numbers
+# below 2²⁰ are exact (Cody & Waite, Software Manual for the Elementary Functions, 1980, ch. 8).
+_QUARTER = (
+    float.fromhex("0x1.921fb544p+0"),
+    float.fromhex("0x1.0b4611a6p-34"),
+    float.fromhex("0x1.3198a2e037073p-69"),
+)
+
+
+@njit(
+    "void(f8[::1], f8[::1], f8[:, ::1])",
+    cache=True,
+    nogil=True,
+    fastmath={"contract"},
+)
+def _turned(turn: Any, size: Any, result: Any) -> None:
+    """Fills (2, n): ``size`` times cosine and sine of ``turn``, all of a vector at once.
+
+    The compiler has no vector of the library's sine and cosine, which are ten times slower. Taylor
+    series to rounding within π/4 of a multiple of π/2.
+    """
+    for m in range(turn.size):
+        n = math.floor(turn[m] * (2.0 / math.pi) + 0.5)
+        r = ((turn[m] - n * _QUARTER[0]) - n * _QUARTER[1]) - n * _QUARTER[2]
+        z = r * r
+        sine = -1 / 39916800 + z * (1 / 6227020800 - z / 1307674368000)
+        sine = 1 / 120 + z * (-1 / 5040 + z * (1 / 362880 + z * sine))
+        sine = r + r * z * (-1 / 6 + z * sine)
+        cosine = 1 / 479001600 + z * (-1 / 87178291200 + z / 20922789888000)
+        cosine = 1 / 24 + z * (-1 / 720 + z * (1 / 40320 + z * (-1 / 3628800 + z * cosine)))
+        cosine = 1.0 + z * (-0.5 + z * cosine)
+        quarter = n - 4.0 * math.floor(0.25 * n)
+        odd = quarter == 1.0 or quarter == 3.0
+        x, y = sine if odd else cosine, cosine if odd else sine
+        result[0, m] = size[m] * (-x if quarter == 1.0 or quarter == 2.0 else x)
+        result[1, m] = size[m] * (-y if quarter >= 2.0 else y)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp", "reassoc"})

@@ -5,23 +5,30 @@ from __future__ import annotations
 import numpy as np
 
 from forward_models.normal_modes.complex_modes import complex_modes
-from forward_models.normal_modes.items import Items, Lanes, lossless_of
+from forward_models.normal_modes.items import Items, Lanes, lossless_of, ranked
 from forward_models.normal_modes.real_modes import choose_nodes, neighbour_distance, real_modes
 from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE
 
 # The last move of real Newton steps, whose error is about its square, in shares of the distance to
 # the neighbouring root: of roots that go on into the loss or to one more step, and of all others.
 _NEARLY, _POLISHED = 3e-4, 3e-8
+_LEFT = 1e-10  # the error of complex ones, in the same shares
 _POLISHING = 6  # Newton steps at most; one or two do but where roots all but coincide
 _ROUNDING = 4e-16  # of x
 _LEAST = 4e-16  # of γ² in shares of k²: at cut-off, but for rounding
 
 
-def trapped_modes(items: Items, counts: np.ndarray, *, exact: bool) -> tuple[Lanes, np.ndarray]:
-    """(lanes, x): ``counts`` modes of each item, with the loss if ``exact``."""
+def trapped_modes(
+    items: Items, counts: np.ndarray, *, exact: bool
+) -> tuple[Lanes, np.ndarray, np.ndarray]:
+    """(lanes, x, distance): ``counts`` modes of each item, with the loss if ``exact``.
+
+    What is left to a last Newton step is 1e-7 of ``distance``, that of the root from its neighbour
+    without the loss, or so; ``distance`` is 0 where there is nothing left.
+    """
     lanes, real_x = real_modes(items, counts)
     lanes = choose_nodes(items, lanes, real_x)
-    order = np.lexsort((-real_x, lanes.node, lanes.item))
+    order = ranked(lanes.item, real_x, lanes.node)
     lanes, x = lanes[order], real_x[order]
     distance = neighbour_distance(lanes, x)
     drift = np.empty(x.size, np.complex128)
@@ -36,9 +43,12 @@ def trapped_modes(items: Items, counts: np.ndarray, *, exact: bool) -> tuple[Lan
             break
     x = x + 0j
     if exact:
-        solved, x[lossy] = complex_modes(items, lanes[lossy], x[lossy], drift[lossy])
+        solved, x[lossy] = complex_modes(
+            items, lanes[lossy], x[lossy], drift[lossy], distance[lossy], _LEFT
+        )
         lanes.node[lossy] = solved.node
-    return lanes, x
+        distance[~lossy] = 0.0  # polished; at cut-off a step in x might end on the branch point
+    return lanes, x, distance
 
 
 def newton_step(

@@ -21,6 +21,7 @@ from forward_models.normal_modes.complex_modes import (
     _least_decay,
 )
 from forward_models.normal_modes.paths import NEWTON_LIMIT
+from forward_models.normal_modes.real_modes import neighbour_distance as host_distance
 from forward_models.torch_modes.real_modes import neighbour_distance
 from forward_models.torch_modes.shots import Ends, ends_of
 from forward_models.torch_modes.table import Lanes, Table
@@ -175,11 +176,13 @@ def _on_the_host(table: Table, lanes: Lanes, start: Tensor, drift: Tensor) -> tu
 
     def solve(part: slice) -> None:
         lanes_of = slice(first[part.start], first[part.stop])
+        own = host.Lanes(item[lanes_of], node[lanes_of])
         solved, roots = compiled.complex_modes(
             table.items,
-            host.Lanes(item[lanes_of], node[lanes_of]),
+            own,
             real[lanes_of] + 0j,
             change[lanes_of],
+            host_distance(own, real[lanes_of]),
         )
         nodes[order[lanes_of]], x[order[lanes_of]] = solved.node, roots
 
