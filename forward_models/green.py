@@ -16,8 +16,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from forward_models.normal_modes.kernels import FAST, inner, kernel
 from forward_models.normal_modes.mode_functions import within_steps
 from forward_models.normal_modes.propagator import complex_eta_functions
 from forward_models.normal_modes.spans import copy_into, locate, reach
@@ -51,13 +51,13 @@ from forward_models.normal_modes.wronskian import (
 )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def vertical_decay(x: complex, q: complex) -> complex:
     """γ = √(x - q) on the physical sheet, Re γ ≥ 0: decaying or outgoing where Im x ≤ Im q."""
     return cmath.sqrt(x - q)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def green_function(
     x: Any,
     depth: Any,
@@ -71,10 +71,10 @@ def green_function(
     """(N, S, R) g at N complex ``x`` for the first S of ``depth`` (S + R,) m against the others."""
     n_receivers = depth.size - n_sources
     result = np.empty((x.size, n_sources, n_receivers), np.complex128)
-    offset, step_of, slot = locate(depth, steps)
+    offset, step_of, slot, used = locate(depth, steps)
     shallowest, deepest = step_of.min(), step_of.max()
     down, up = np.empty((N_ROWS, VECTOR)), np.empty((N_ROWS, VECTOR))
-    kept_down = np.zeros((slot.max() + 1, N_ROWS, VECTOR))
+    kept_down = np.zeros((used, N_ROWS, VECTOR))
     kept_up = np.zeros_like(kept_down)
     left = np.empty((depth.size, VECTOR), np.complex128)
     right = np.empty_like(left)
@@ -122,7 +122,7 @@ def green_function(
     return result
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _start(
     x: Any,
     steps: Any,
@@ -162,23 +162,23 @@ def _start(
             up[PSR, m] = -1.0
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _medium(steps: Any, j: int) -> Any:
     """(q₀, ρ) of a step."""
     return complex(steps[j, Q0R], steps[j, Q0I]), steps[j, HRHO] / steps[j, THICKNESS]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _phi(state: Any, lane: int) -> complex:
     return complex(state[PHR, lane], state[PHI, lane])
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _psi(state: Any, lane: int) -> complex:
     return complex(state[PSR, lane], state[PSI, lane])
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp", "reassoc"})
+@inner(fastmath=FAST)
 def _carry(steps: Any, start: int, stop: int, state: Any, slot: Any, kept: Any) -> None:
     """Carries (φ, ψ) from node to node as the shots of the modes do, but without derivatives."""
     down = stop > start

@@ -14,8 +14,8 @@ import cmath
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from forward_models.normal_modes.kernels import FAST, inner, kernel
 from forward_models.normal_modes.propagator import complex_eta_functions
 from forward_models.normal_modes.spans import gather, locate
 from forward_models.normal_modes.steps import (
@@ -43,10 +43,8 @@ Q0, Q1, Q2, H, RHO = range(5)
 # Rows of a state, each a real and an imaginary part, one column a lane.
 PHI, PSI, PHI_X, PSI_X = range(0, 8, 2)
 
-_FAST = {"contract", "nsz", "arcp", "reassoc"}
 
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@kernel(fastmath=FAST)
 def step_cotangents(
     x: Any,
     g_x: Any,
@@ -85,7 +83,7 @@ def step_cotangents(
         stack = steps[first[item] : first[item + 1]]
         g_item = g_steps[first[item] : first[item + 1]]
         n = stack.shape[0]
-        offset, step_of, _ = locate(depth[item], stack)
+        offset, step_of, _, _ = locate(depth[item], stack)
         above, below = np.zeros((n + 1, 8, VECTOR)), np.zeros((n + 1, 8, VECTOR))
         hung = np.zeros((n + 1, 4, VECTOR))
         of_phi, of_w = np.zeros((n, 10, VECTOR)), np.zeros((n, 10, VECTOR))
@@ -243,7 +241,7 @@ def step_cotangents(
     return g_steps, g_bottom, g_depth
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def segment_cotangents(
     g_steps: Any,
     steps: Any,
@@ -317,7 +315,7 @@ def segment_cotangents(
     return g_top, g_low, g_thickness, g_rho
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST, forceinline=True)
+@inner(fastmath=FAST, forceinline=True)
 def _transfer(eta: Any, z: complex, v1: complex, v2: complex) -> Any:
     """(M₁₁, M₁₂, M₂₁, M₂₂) of a unit step and their derivatives by z; see ``propagator``."""
     xi, eta0, eta1, eta2, eta3, eta4 = eta
@@ -332,7 +330,7 @@ def _transfer(eta: Any, z: complex, v1: complex, v2: complex) -> Any:
     return even + odd, m12, m21, even - odd, d_even + d_odd, d12, d21, d_even - d_odd
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST, forceinline=True)
+@inner(fastmath=FAST, forceinline=True)
 def _of_matrix(eta: Any, matrix: Any, v1: complex, z: complex, m: Any) -> Any:
     """(g_z, g_v1, g_v2) from the cotangents m of M alone; both as ``_transfer`` orders them."""
     _, _, eta1, eta2, eta3, _ = eta
@@ -343,7 +341,7 @@ def _of_matrix(eta: Any, matrix: Any, v1: complex, z: complex, m: Any) -> Any:
     return g_z, g_v1, 0.5 * eta2 * (m[2] * z - m[1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST, forceinline=True)
+@inner(fastmath=FAST, forceinline=True)
 def _of_slope(eta: Any, z: complex, v1: complex, v2: complex, d: Any) -> Any:
     """(g_z, g_v1, g_v2) from the cotangents d of ∂M/∂z."""
     _, _, eta1, eta2, eta3, eta4 = eta
@@ -364,7 +362,7 @@ def _of_slope(eta: Any, z: complex, v1: complex, v2: complex, d: Any) -> Any:
     return g_z, g_v1, 0.5 * d[2] * (eta2 + 0.5 * z * eta3) - 0.25 * d[1] * eta3
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST, forceinline=True)
+@inner(fastmath=FAST, forceinline=True)
 def _step_of(xr: float, xi: float, stack: Any, j: int, sign: float) -> Any:
     """(z, v₁, v₂) of step j, signed for the way up."""
     h2 = stack[j, H2]
@@ -373,24 +371,24 @@ def _step_of(xr: float, xi: float, stack: Any, j: int, sign: float) -> Any:
     return z, v1, complex(stack[j, V2R], stack[j, V2I])
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, forceinline=True)
+@inner(fastmath=FAST, forceinline=True)
 def _at(states: Any, j: int, row: int, m: int) -> complex:
     return complex(states[j, row, m], states[j, row + 1, m])
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, forceinline=True)
+@inner(fastmath=FAST, forceinline=True)
 def _put(to: Any, j: int, row: int, m: int, value: complex) -> None:
     to[j, row, m] += value.real
     to[j, row + 1, m] += value.imag
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@inner(fastmath=FAST)
 def _set(to: Any, m: int, g0: complex, g1: complex, g2: complex, g3: complex) -> None:
     to[0, m], to[1, m], to[2, m], to[3, m] = g0.real, g0.imag, g1.real, g1.imag
     to[4, m], to[5, m], to[6, m], to[7, m] = g2.real, g2.imag, g3.real, g3.imag
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _decay_in(x: complex, stack: Any, j: int) -> Any:
     """(γ, ρ) of what decays in the medium of step j."""
     q = complex(stack[j, Q0R], stack[j, Q0I])
@@ -398,7 +396,7 @@ def _decay_in(x: complex, stack: Any, j: int) -> Any:
     return gamma, stack[j, HRHO] / stack[j, THICKNESS]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def elastic_partials(x: complex, p: complex, s: complex, rho: float, to: Any) -> None:
     """Fills (4, 5) for the state on top of an elastic half-space; see ``half_space_state``.
 
@@ -428,14 +426,14 @@ def elastic_partials(x: complex, p: complex, s: complex, rho: float, to: Any) ->
     to[3, 0], to[3, 1], to[3, 2], to[3, 3], to[3, 4] = -slope, bend, -bend, slope / rho, 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _start_decaying(gamma: complex, rho: float, states: Any, j: int, m: int) -> None:
     states[j, PHI, m] = 1.0
     _put(states, j, PSI, m, -gamma / rho)
     _put(states, j, PSI_X, m, -0.5 / (gamma * rho))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@inner(fastmath=FAST)
 def _forward(
     xr: Any, xi: Any, stack: Any, j: int, sign: float, states: Any, at: int, to: int
 ) -> None:
@@ -455,7 +453,7 @@ def _forward(
         states[to, 6, m], states[to, 7, m] = g2.real, g2.imag
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@inner(fastmath=FAST)
 def _back(
     xr: Any,
     xi: Any,
@@ -515,7 +513,7 @@ def _back(
         cotangents[6, m], cotangents[7, m] = p2.real, p2.imag
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST, forceinline=True)
+@inner(fastmath=FAST, forceinline=True)
 def _add(
     stack: Any,
     j: int,
@@ -545,7 +543,7 @@ def _add(
     to[j, 9, m] = keep * to[j, 9, m] + inv_rho * scale.imag
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@inner(fastmath=FAST)
 def _within(
     x: complex,
     stack: Any,

@@ -14,7 +14,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from forward_models.normal_modes.items import (
     Items,
@@ -23,6 +22,7 @@ from forward_models.normal_modes.items import (
     ranked,
     wronskian_of,
 )
+from forward_models.normal_modes.kernels import kernel
 from forward_models.normal_modes.paths import NEWTON_LIMIT
 from forward_models.normal_modes.steps import H2, Q0I, Q0R
 
@@ -169,7 +169,7 @@ def _duplicates(lanes: Lanes, x: np.ndarray, start: np.ndarray, spacing: np.ndar
     return _coinciding(order, lanes.item, x, start, spacing)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _coinciding(order: Any, item: Any, x: Any, start: Any, spacing: Any) -> Any:
     """(lane,) whether one of the next three in ``order`` is the same root."""
     marked = np.zeros(x.size, np.bool_)
@@ -192,7 +192,7 @@ def _sheltered(items: Items, lanes: Lanes, x: np.ndarray) -> np.ndarray:
     return _least_decay(x, lanes.item, lanes.node, items.steps, items.first, _FAR)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _least_decay(x: Any, item: Any, node: Any, steps: Any, first: Any, far: float) -> Any:
     """(lane,) nodes; decay is Re √(x - q₀) over a step."""
     result = node.copy()

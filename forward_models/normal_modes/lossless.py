@@ -12,8 +12,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from forward_models.normal_modes.kernels import FAST, inner, kernel
 from forward_models.normal_modes.propagator import eta_functions
 from forward_models.normal_modes.spans import copy_into, fill, gather, locate, part_of_step
 from forward_models.normal_modes.steps import (
@@ -41,7 +41,7 @@ PHI, PSI, PHI_X, PSI_X, PHI_LOSS, PSI_LOSS, LOG_SCALE = range(7)
 N_ROWS = 7
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def lossless(
     x: Any,
     depth: Any,
@@ -68,8 +68,8 @@ def lossless(
         item, node = block_item[block], block_node[block]
         stack = steps[first[item] : first[item + 1]]
         j = min(node, stack.shape[0] - 1)
-        offset, step_of, slot = locate(depth[item], stack)
-        kept = np.zeros((slot.max() + 1, N_ROWS, VECTOR))
+        offset, step_of, slot, used = locate(depth[item], stack)
+        kept = np.zeros((used, N_ROWS, VECTOR))
         b = block_first[block]
         while b < block_first[block + 1]:
             a = b
@@ -131,7 +131,7 @@ def lossless(
     return value, slope, lossy, result
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _scale(state: Any, end: Any, amplitude: Any) -> None:
     """Gives a state on the way of a shot to ``end`` the size that it has in the mode."""
     for m in range(VECTOR):
@@ -143,7 +143,7 @@ def _scale(state: Any, end: Any, amplitude: Any) -> None:
         state[PSI, m] *= factor
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _amplitudes(above: Any, below: Any, m: int, unit: float) -> Any:
     """Factors that join the two shots at the match node and give the mode unit norm.
 
@@ -156,11 +156,9 @@ def _amplitudes(above: Any, below: Any, m: int, unit: float) -> Any:
     return amplitude, amplitude * join
 
 
-@njit(
+@inner(
     "void(f8[::1], f8[:, ::1], f8[::1], i8[::1], i8[::1], f8[:, :, ::1], i8, i8, f8[:, ::1])",
-    cache=True,
-    nogil=True,
-    fastmath={"contract", "nsz", "arcp", "reassoc"},
+    fastmath=FAST,
 )
 def _within_steps(
     x: Any,
@@ -196,7 +194,7 @@ def _within_steps(
             phi[d, m] = p11 * kept[i, PHI, m] + p12 * kept[i, PSI, m]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _bottom(x: Any, kind: int, q: complex, rho: float, state: Any) -> None:
     """The state at the bottom of the stack; γ as in wronskian's half_space_decay."""
     if kind == RIGID:
@@ -216,7 +214,7 @@ def _bottom(x: Any, kind: int, q: complex, rho: float, state: Any) -> None:
         fill(state[PSI], -1.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _decaying(x: Any, stack: Any, j: int, sign: float, state: Any) -> None:
     """Solutions that decay downwards (sign 1) or upwards (-1) in the medium of step j."""
     rho = stack[j, HRHO] / stack[j, THICKNESS]
@@ -228,12 +226,7 @@ def _decaying(x: Any, stack: Any, j: int, sign: float, state: Any) -> None:
         state[PSI_LOSS, m] = sign * 0.5 * stack[j, Q0I] / (gamma * rho)
 
 
-@njit(
-    "void(f8[::1], f8[:, ::1], i8, i8, f8[:, ::1], i8[::1], f8[:, :, ::1])",
-    cache=True,
-    nogil=True,
-    fastmath={"contract", "nsz", "arcp", "reassoc"},
-)
+@inner("void(f8[::1], f8[:, ::1], i8, i8, f8[:, ::1], i8[::1], f8[:, :, ::1])", fastmath=FAST)
 def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any, slot: Any, kept: Any) -> None:
     """Carries ``state`` from ``start`` to ``stop``, copied to kept[slot[node]] on the way."""
     down = stop > start

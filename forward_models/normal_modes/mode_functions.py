@@ -7,8 +7,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from forward_models.normal_modes.kernels import FAST, inner, kernel
 from forward_models.normal_modes.propagator import complex_eta_functions
 from forward_models.normal_modes.spans import gather, locate, part_of_step
 from forward_models.normal_modes.steps import (
@@ -37,12 +37,13 @@ from forward_models.normal_modes.wronskian import (
     XI,
     XR,
     half_space_decay,
-    shots,
+    shoot_along_x,
+    start_lane,
     unpack,
 )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def mode_functions(
     x: Any,
     loss: Any,
@@ -71,30 +72,32 @@ def mode_functions(
     for block in range(block_item.size):
         item, node = block_item[block], block_node[block]
         stack = steps[first[item] : first[item + 1]]
-        offset, step_of, slot = locate(depth[item], stack)
-        kept = np.zeros((slot.max() + 1, N_ROWS, VECTOR))
+        offset, step_of, slot, used = locate(depth[item], stack)
+        kept = np.zeros((used, N_ROWS, VECTOR))
         b = block_first[block]
         while b < block_first[block + 1]:
             a = b
             b, upper, lower = gather(stack, x, a, block_first[block + 1], node)
-            shots(
-                x[a:b],
-                loss[a:b],
-                ALONG_X,
-                stack,
-                upper,
-                node,
-                lower,
-                top,
-                kind[item],
-                q_bottom[item],
-                rho_bottom[item],
-                q_shear[item],
-                above,
-                below,
-                slot,
-                kept,
-            )
+            for m in range(VECTOR):  # spare lanes are copies of the last
+                lane = min(a + m, b - 1)
+                start_lane(
+                    x[lane],
+                    loss[lane],
+                    m,
+                    ALONG_X,
+                    stack,
+                    upper,
+                    lower,
+                    top,
+                    kind[item],
+                    q_bottom[item],
+                    rho_bottom[item],
+                    q_shear[item],
+                    above,
+                    below,
+                )
+            shoot_along_x(stack, upper, node, ALONG_X, above, slot, kept)
+            shoot_along_x(stack, lower, node, ALONG_X, below, slot, kept)
             for m in range(VECTOR):
                 amplitude[0, m], amplitude[1, m] = _amplitudes(above, below, m, stack, node)
             for m in range(b - a):
@@ -124,7 +127,7 @@ def mode_functions(
     return move, result
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _scale(state: Any, end: Any, amplitude: Any) -> None:
     """Gives a state on the way of a shot to ``end`` the size that it has in the mode."""
     for m in range(VECTOR):
@@ -137,7 +140,7 @@ def _scale(state: Any, end: Any, amplitude: Any) -> None:
         state[PHR, m], state[PHI, m], state[PSR, m], state[PSI, m] = f.real, f.imag, g.real, g.imag
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _amplitudes(above: Any, below: Any, lane: int, steps: Any, node: int) -> Any:
     """Factors that join the two shots at the match node and give the mode unit norm."""
     f, g, df, dg = unpack(above, lane)
@@ -151,11 +154,8 @@ def _amplitudes(above: Any, below: Any, lane: int, steps: Any, node: int) -> Any
     return amplitude, amplitude * join
 
 
-@njit(
-    "void(f8[:, ::1], f8[::1], i8[::1], i8[::1], f8[:, :, ::1], i8, i8, c16[:, ::1])",
-    cache=True,
-    nogil=True,
-    fastmath={"contract", "nsz", "arcp", "reassoc"},
+@inner(
+    "void(f8[:, ::1], f8[::1], i8[::1], i8[::1], f8[:, :, ::1], i8, i8, c16[:, ::1])", fastmath=FAST
 )
 def within_steps(
     steps: Any,

@@ -12,8 +12,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from forward_models.normal_modes.kernels import FAST, inner, kernel
 from forward_models.normal_modes.propagator import complex_eta_functions
 from forward_models.normal_modes.spans import reach
 from forward_models.normal_modes.steps import (
@@ -65,7 +65,7 @@ _CUT_OFF = 1e-6  # the least distance to a branch point, in shares of that to th
 _REMEMBERED = 3  # points of a path that tell how it goes on
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def follow(
     start: Any,
     drift: Any,
@@ -124,7 +124,10 @@ def follow(
                         start[i], drift[i], shares[m], rests[m], known[m], loss[m]
                     )
                 at[m], before[m] = guess[m], np.nan
-        if not busy.any():
+        left = 0
+        for m in range(VECTOR):
+            left += busy[m]
+        if left == 0:
             return x, good
         for m in range(VECTOR):
             if lane[m] < 0:  # fewer lanes than slots
@@ -199,7 +202,7 @@ def follow(
                 ahead[m] = min(ahead[m], longest)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _by_two(
     apart: complex, value: complex, slope: complex, here: complex, slope_here: complex
 ) -> complex:
@@ -215,7 +218,7 @@ def _by_two(
     return move - rest * rest * value / slope
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _predicted(
     start: complex, drift: complex, shares: Any, rests: Any, known: int, share: float
 ) -> complex:
@@ -230,7 +233,7 @@ def _predicted(
     return start + share * (drift + share * rest)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _straight_on(
     start: complex, drift: complex, shares: Any, rests: Any, known: int, share: float
 ) -> complex:
@@ -242,7 +245,7 @@ def _straight_on(
     return x + (share - here) * slope
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _remember(
     share: float, x: complex, start: complex, drift: complex, shares: Any, rests: Any, known: int
 ) -> None:
@@ -254,10 +257,12 @@ def _remember(
     shares[known], rests[known] = share, ((x - start) / share - drift) / share
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _carry(steps: Any, last: Any, count: Any, sign: int, state: Any, tile: Any) -> None:
     """Carries each lane's state over its ``count`` steps, all to arrive together at ``last``."""
-    longest = count.max()
+    longest = 0
+    for m in range(VECTOR):
+        longest = max(longest, count[m])
     for p in range(0, longest, _TILE):
         size = min(_TILE, longest - p)
         for i in range(size):
@@ -278,7 +283,7 @@ def _carry(steps: Any, last: Any, count: Any, sign: int, state: Any, tile: Any) 
                     state[row, m] /= largest
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _lay_out(step: Any, sign: float, loss: float, row: Any, m: int) -> None:
     h2 = step[H2]
     row[_H2, m], row[_Z_RE, m], row[_Z_IM, m] = h2, h2 * step[Q0R], loss * h2 * step[Q0I]
@@ -287,12 +292,7 @@ def _lay_out(step: Any, sign: float, loss: float, row: Any, m: int) -> None:
     row[_HRHO, m], row[_INV_HRHO, m] = sign * step[HRHO], sign * step[INV_HRHO]
 
 
-@njit(
-    "void(f8[:, :, ::1], f8[:, ::1])",
-    cache=True,
-    nogil=True,
-    fastmath={"contract", "nsz", "arcp", "reassoc"},
-)
+@inner("void(f8[:, :, ::1], f8[:, ::1])", fastmath=FAST)
 def _shoot(tile: Any, state: Any) -> None:
     """Carries the states over the steps of a tile; the matrix is ``propagator``'s.
 

@@ -19,8 +19,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from forward_models.normal_modes.kernels import FAST, inner, kernel
 from forward_models.normal_modes.propagator import eta_functions
 from forward_models.normal_modes.spans import fill, span
 from forward_models.normal_modes.steps import (
@@ -39,13 +39,12 @@ from forward_models.normal_modes.steps import (
     VECTOR,
 )
 
-_FAST = {"contract", "nsz", "arcp", "reassoc"}
 _TURN = -(math.pi**2)  # Z where half a step is a quarter of a vertical cycle
 # Lanes that share a span and fill two vectors, so that one hides the other's latency.
 _LANES = 2 * VECTOR
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def phase(
     x: Any,
     block_item: Any,
@@ -76,9 +75,11 @@ def phase(
             width = VECTOR * ((b - a + VECTOR - 1) // VECTOR)
             above, below = np.zeros((4, width)), np.zeros((4, width))
             lanes, zeros = np.empty(width), np.zeros(width)
+            lowest = x[a]
             for m in range(width):
                 lanes[m] = x[min(a + m, b - 1)]
-            upper, lower = span(stack, lanes.min(), match)
+                lowest = min(lowest, lanes[m])
+            upper, lower = span(stack, lowest, match)
             _start(
                 lanes,
                 stack,
@@ -100,7 +101,7 @@ def phase(
     return theta, slope
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _start(
     x: Any,
     stack: Any,
@@ -131,7 +132,7 @@ def _start(
         fill(below[0 if kind == RIGID else 1], 1.0 if kind == RIGID else -1.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _decaying(x: Any, q: complex, rho: float, state: Any) -> None:
     """The state of solutions that decay downwards in a medium of constant k²."""
     fill(state[0], 1.0)
@@ -141,12 +142,7 @@ def _decaying(x: Any, q: complex, rho: float, state: Any) -> None:
         state[3, m] = -0.5 * (1.0 / gamma).real / rho
 
 
-@njit(
-    "void(f8[::1], f8[:, ::1], i8, i8, f8[:, ::1], f8[::1])",
-    cache=True,
-    nogil=True,
-    fastmath=_FAST,
-)
+@inner("void(f8[::1], f8[:, ::1], i8, i8, f8[:, ::1], f8[::1])", fastmath=FAST)
 def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any, zeros: Any) -> None:
     """Carries ``state``, rows φ, ψ, ∂φ/∂x, ∂ψ/∂x, between two nodes, counting the zeros of φ."""
     phi, psi, dphi, dpsi = state[0], state[1], state[2], state[3]
@@ -194,7 +190,7 @@ def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any, zeros: Any) ->
                     dpsi[m] *= scale
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _angle_between(above: Any, below: Any, m: int, scale: float) -> Any:
     """(θ_L - θ_R, its derivative by x), each θ in [0, π], with φ scaled against ψ."""
     f, g, df, dg = scale * above[0, m], above[1, m], scale * above[2, m], above[3, m]

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
+from forward_models.normal_modes.kernels import FAST, inner
 
 # Power series of η₃ and η₄, η_m(Z) = 2^m Σ (p+m)!/p! Z^p / (2p+2m+1)!; fourteen terms reach
 # 1e-14 for |Z| ≤ 18.5 and 2e-13 at Z = 23, which the choice of steps guarantees.
@@ -57,10 +57,7 @@ _B12 = 1 / 12424618845598509752057856000000
 _B13 = 1 / 11306403149494643874372648960000000
 
 
-_FAST = {"contract", "nsz", "arcp", "reassoc"}
-
-
-@njit(cache=True, forceinline=True, nogil=True, fastmath=_FAST)
+@inner(fastmath=FAST, forceinline=True)
 def eta_functions(z: Any) -> Any:
     """(ξ, η₀, η₁, η₂, η₃, η₄) at real Z, -18.5 ≤ Z ≤ 23.
 
@@ -81,7 +78,7 @@ def eta_functions(z: Any) -> Any:
     return z * eta1 + eta0, eta0, eta1, eta2, eta3, eta4
 
 
-@njit(cache=True, forceinline=True, nogil=True, fastmath=_FAST)
+@inner(fastmath=FAST, forceinline=True)
 def complex_eta_functions(z: complex) -> Any:
     """The same at complex Z; the series are divided by z² - 2 Re(z) z + |z|², in reals."""
     r, s = 2.0 * z.real, -(z.real * z.real + z.imag * z.imag)

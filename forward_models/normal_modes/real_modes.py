@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from forward_models.normal_modes.items import Items, Lanes, lossless_of, phase_of, ranked
+from forward_models.normal_modes.kernels import kernel
 from forward_models.normal_modes.steps import PERTURBED_HALF_SPACE, Q0R
 
 # More table points than modes: a bracket then rarely holds two roots.
@@ -182,7 +182,7 @@ def choose_nodes(items: Items, lanes: Lanes, x: np.ndarray) -> Lanes:
     return Lanes(lanes.item, node)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _ducts(steps: Any, first: Any) -> Any:
     """(offset, axes, barrier): axes[offset[i] : offset[i + 1]] are the duct axes of item i.
 

@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from forward_models.normal_modes.kernels import inner
 from forward_models.normal_modes.steps import H2, Q0R, TAIL, THICKNESS, VECTOR
 
 
-@njit(cache=True, nogil=True)
+@inner
 def span(steps: Any, x: float, node: int) -> Any:
     """(upper, lower) nodes that hold all that oscillates at k² of ``x`` or less, and its tails.
 
@@ -26,7 +26,7 @@ def span(steps: Any, x: float, node: int) -> Any:
     return upper, _reach_down(steps, x, max(deepest, node))
 
 
-@njit(cache=True, nogil=True)
+@inner
 def reach(steps: Any, x: float, node: int) -> Any:
     """(upper, lower) nodes where shots at k² of ``x`` or more start that meet at ``node``.
 
@@ -36,7 +36,7 @@ def reach(steps: Any, x: float, node: int) -> Any:
     return _reach_up(steps, x, node), _reach_down(steps, x, node)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _reach_down(steps: Any, x: float, node: int) -> int:
     decay = 0.0
     for j in range(node, steps.shape[0]):
@@ -47,7 +47,7 @@ def _reach_down(steps: Any, x: float, node: int) -> int:
     return steps.shape[0]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _reach_up(steps: Any, x: float, node: int) -> int:
     decay = 0.0
     for j in range(node - 1, -1, -1):
@@ -58,7 +58,7 @@ def _reach_up(steps: Any, x: float, node: int) -> int:
     return 0
 
 
-@njit(cache=True, nogil=True)
+@inner
 def gather(steps: Any, x: Any, a: int, stop: int, node: int) -> Any:
     """(b, upper, lower): lanes a to b, VECTOR at most, that share shots, and where those start.
 
@@ -82,11 +82,12 @@ def gather(steps: Any, x: Any, a: int, stop: int, node: int) -> Any:
     return b, upper, lower
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def locate(depth: Any, steps: Any) -> Any:
-    """(depth below the top of its step, step of each, slot of each node that one hangs on or -1).
+    """(depth below the top of its step, step of each, slot of each node or -1, number of slots).
 
-    Depths below the last node hang on it: in the half-space φ only decays.
+    A node has a slot where depths hang on it. Those below the last node hang on that one: in the
+    half-space φ only decays.
     """
     at_node = np.zeros(steps.shape[0] + 1)
     for j in range(steps.shape[0]):
@@ -102,17 +103,17 @@ def locate(depth: Any, steps: Any) -> Any:
         if slot[step] < 0:
             slot[step] = used
             used += 1
-    return offset, step_of, slot
+    return offset, step_of, slot, used
 
 
-@njit(cache=True, nogil=True)
+@inner
 def fill(values: Any, value: float) -> None:
     """Sets all of a row; an assignment to a slice takes the compiler seconds."""
     for m in range(values.size):
         values[m] = value
 
 
-@njit(cache=True, nogil=True)
+@inner
 def copy_into(kept: Any, state: Any) -> None:
     """Keeps a state; an assignment of slices would take the compiler eight seconds more."""
     for row in range(state.shape[0]):
@@ -120,7 +121,7 @@ def copy_into(kept: Any, state: Any) -> None:
             kept[row, m] = state[row, m]
 
 
-@njit(cache=True, forceinline=True, nogil=True)
+@inner(forceinline=True)
 def part_of_step(thickness: float, offset: float) -> Any:
     """(a, to q₁, to q₀): the share a of a step above ``offset``, and how q₂ enters its moments.
 

@@ -12,7 +12,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from forward_models.normal_modes.kernels import inner, kernel
 
 # Columns of the table of steps.
 H2, HRHO, INV_HRHO, Q0R, Q0I, V1R, V1I, V2R, V2I, THICKNESS = range(10)
@@ -57,7 +58,7 @@ _INTERFACE_MARGIN = 1.2  # between layers the interface wave may be slower than 
 _PROBES = 12  # trial modes that tell how steeply anything that matters decays at a depth
 
 
-@njit(cache=True, nogil=True)
+@inner
 def k_squared(omega: float, c_top: complex, c_bottom: complex, tau: float, n2: bool) -> complex:
     """(ω/c)² at the fraction ``tau`` of a segment, c or 1/c² linear in depth."""
     if n2:
@@ -66,7 +67,7 @@ def k_squared(omega: float, c_top: complex, c_bottom: complex, tau: float, n2: b
     return _squared(omega, c_top + (c_bottom - c_top) * tau)
 
 
-@njit(cache=True, forceinline=True, nogil=True)
+@inner(forceinline=True)
 def _squared(omega: float, c: complex) -> complex:
     """(ω/c)²; division of complex numbers as the language has it branches and is slower."""
     ratio = c.imag / c.real
@@ -75,19 +76,19 @@ def _squared(omega: float, c: complex) -> complex:
     return complex(re * re - im * im, 2.0 * re * im)
 
 
-@njit(cache=True, forceinline=True, nogil=True)
+@inner(forceinline=True)
 def _size(z: complex) -> float:
     """|z| where neither overflow nor underflow is near."""
     return math.sqrt(z.real * z.real + z.imag * z.imag)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def gauss_rule(c_top: complex, c_bottom: complex, width: float) -> Any:
     """(nodes, weights) of the rule for the moments over a share of a segment."""
     return _GAUSS_5 if _size(c_bottom - c_top) * width > _STEEP * _size(c_top) else _GAUSS_3
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def build_steps(
     omega: Any,
     thickness: Any,
@@ -150,8 +151,11 @@ def build_steps(
                 q_shear[item] = _squared(omega[f], c_shear[f, b])
         x_max[item] = _largest_k_squared(omega[f], thickness[b], c_top[f, b], c_bottom[f, b])
         if kind[item] == ELASTIC:
+            densest = 0.0
+            for s in range(n_segments):
+                densest = max(densest, rho[b, s])
             x_interface[item] = _INTERFACE_MARGIN * interface_wave(
-                q_bottom[item].real, q_shear[item].real, rho_bottom[item], x_max[item], rho[b].max()
+                q_bottom[item].real, q_shear[item].real, rho_bottom[item], x_max[item], densest
             )
         last[item] = _phase_rates(
             omega[f],
@@ -255,7 +259,7 @@ def build_steps(
     )
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _largest_k_squared(omega: float, thickness: Any, c_top: Any, c_bottom: Any) -> float:
     """The largest Re k² of the stack: no trapped mode has a larger x."""
     largest = 0.0
@@ -266,7 +270,7 @@ def _largest_k_squared(omega: float, thickness: Any, c_top: Any, c_bottom: Any) 
     return largest
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _phase_rates(
     omega: float,
     thickness: Any,
@@ -335,7 +339,7 @@ def _phase_rates(
     return last_oscillating
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _raise_rates(
     omega: float, thickness: Any, c_top: Any, c_bottom: Any, n2: bool, x: float, rate: Any
 ) -> None:
@@ -351,7 +355,7 @@ def _raise_rates(
             decay += gamma / _SAMPLES
 
 
-@njit(cache=True, nogil=True)
+@inner
 def interface_wave(q_bottom: float, q_shear: float, rho_bottom: float, q: float, rho: float) -> Any:
     """x of the Scholte wave between a lossless fluid and an elastic half-space.
 
@@ -375,7 +379,7 @@ def interface_wave(q_bottom: float, q_shear: float, rho_bottom: float, q: float,
     return high
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _cagniard(
     x: float, q_bottom: float, q_shear: float, rho_bottom: float, q: float, rho: float
 ) -> float:
@@ -384,20 +388,29 @@ def _cagniard(
     return math.sqrt(max(x - q, 0.0)) * rayleigh / rho + q_shear**2 * gamma / rho_bottom
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _step_count(rate: Any) -> int:
-    """Steps of a segment: the trapezoidal integral of its rate, rounded up; none if padding."""
-    return math.ceil((rate.sum() - 0.5 * (rate[0] + rate[-1])) / (rate.size - 1))
+    """Steps of a segment: the integral of its rate, rounded up; none if padding."""
+    return math.ceil(_integral(rate))
 
 
-@njit(cache=True, nogil=True)
+@inner
+def _integral(rate: Any) -> float:
+    """The trapezoidal integral of evenly spaced samples over 0 to 1."""
+    total = -0.5 * (rate[0] + rate[rate.size - 1])
+    for i in range(rate.size):
+        total += rate[i]
+    return total / (rate.size - 1)
+
+
+@inner
 def _step_ends(rate: Any, count: int, ends: Any) -> None:
     """Fills ends[: count + 1], fractions of a segment that share its rate evenly."""
     ends[0], ends[count] = 0.0, 1.0
     if count < 2:
         return
     width = 1.0 / (rate.size - 1)
-    share = (rate.sum() - 0.5 * (rate[0] + rate[-1])) * width / count
+    share = _integral(rate) / count
     reached, j = 0.0, 0
     for i in range(1, count):
         while j < rate.size - 2 and reached + 0.5 * (rate[j] + rate[j + 1]) * width < i * share:
@@ -410,7 +423,7 @@ def _step_ends(rate: Any, count: int, ends: Any) -> None:
         ends[i] = width * (j + min(2.0 * missing / (a + root), 1.0))
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _piece_moments(
     omega: float,
     thickness: float,
@@ -440,7 +453,7 @@ def _piece_moments(
             q *= within * height
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _join(above: Any, below: Any, both: Any) -> None:
     """Fills the moments of one piece on top of another, (h + z)ⁿ expanded for the lower one."""
     h = above[0].real
@@ -453,7 +466,7 @@ def _join(above: Any, below: Any, both: Any) -> None:
     both[5] = above[5] + m4 + h * (4.0 * m3 + h * (6.0 * m2 + h * (4.0 * m1 + h * m0)))
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _legendre(moments: Any, x_min: float, total: Any) -> None:
     """Fills total (6,): thickness of a step and the Legendre moments q₀ … q₄ of its k²."""
     per = 1.0 / moments[0].real
@@ -470,14 +483,14 @@ def _legendre(moments: Any, x_min: float, total: Any) -> None:
     total[5] = 9.0 * (70.0 * m4 - 140.0 * m3 + 90.0 * m2 - 20.0 * m1 + m0)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _copy_row(to: Any, values: Any) -> None:
     """Copies a row; an assignment of slices takes the compiler seconds."""
     for n in range(to.size):
         to[n] = values[n]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _mergeable(moments: Any, x_min: float, x_max: float) -> bool:
     """Whether one step of these moments is as good as those that it would replace."""
     h2 = moments[0].real ** 2
@@ -493,7 +506,7 @@ def _mergeable(moments: Any, x_min: float, x_max: float) -> bool:
     return neglected < MERGING_LIMIT and v1 < GRADIENT_LIMIT and v1 * v2 < CURVATURE_LIMIT
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _fill_step(step: Any, moments: Any, rho: float) -> None:
     h = moments[0].real
     step[H2] = h * h

@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from forward_models.normal_modes.kernels import FAST, inner, kernel
 
 _ROOT_I = complex(math.sqrt(0.5), math.sqrt(0.5))
 
@@ -16,7 +17,7 @@ def by_distance(distance: np.ndarray) -> np.ndarray:
     return np.argsort(distance, axis=1, kind="stable")
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp", "reassoc"})
+@kernel(fastmath=FAST)
 def sum_modes(
     first: np.ndarray,
     k: np.ndarray,
@@ -83,12 +84,7 @@ _QUARTER = (
 )
 
 
-@njit(
-    "void(f8[::1], f8[::1], f8[:, ::1])",
-    cache=True,
-    nogil=True,
-    fastmath={"contract"},
-)
+@inner("void(f8[::1], f8[::1], f8[:, ::1])", fastmath={"contract"})
 def _turned(turn: Any, size: Any, result: Any) -> None:
     """Fills (2, n): ``size`` times cosine and sine of ``turn``, all of a vector at once.
 
@@ -112,7 +108,7 @@ def _turned(turn: Any, size: Any, result: Any) -> None:
         result[1, m] = size[m] * (-y if quarter >= 2.0 else y)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp", "reassoc"})
+@kernel(fastmath=FAST)
 def sum_cotangents(
     first: np.ndarray,
     k: np.ndarray,

@@ -22,8 +22,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from forward_models.normal_modes.kernels import FAST, inner, kernel
 from forward_models.normal_modes.propagator import complex_eta_functions
 from forward_models.normal_modes.spans import copy_into, gather
 from forward_models.normal_modes.steps import (
@@ -51,8 +51,6 @@ from forward_models.normal_modes.steps import (
     VECTOR,
 )
 
-_FAST = {"contract", "nsz", "arcp", "reassoc"}
-
 # Directions of differentiation: x, the attenuation (∂q = i Im q), the frequency (∂q = 2q/ω, ω = 1).
 ALONG_X, ALONG_LOSS, ALONG_FREQUENCY = 0, 1, 2
 
@@ -65,14 +63,10 @@ N_ROWS = 12
 
 def _make_shoot(along_x: bool) -> Any:
     """The kernel of one direction, ∂x, or of all others; the first is the one that time goes to."""
+    # A signature keeps every call on one compiled version, and has it compiled at once.
+    signature = "void(f8[:, ::1], i8, i8, i8, f8[:, ::1], i8[::1], f8[:, :, ::1])"
 
-    # A signature keeps every call on one compiled version.
-    @njit(
-        "void(f8[:, ::1], i8, i8, i8, f8[:, ::1], i8[::1], f8[:, :, ::1])",
-        cache=True,
-        nogil=True,
-        fastmath=_FAST,
-    )
+    @inner(signature if along_x else None, fastmath=FAST)
     def shoot(
         steps: Any, start: int, stop: int, direction: int, state: Any, slot: Any, kept: Any
     ) -> None:
@@ -151,10 +145,10 @@ def _make_shoot(along_x: bool) -> Any:
     return shoot
 
 
-_shoot_along_x, _shoot_elsewhere = _make_shoot(True), _make_shoot(False)
+shoot_along_x, _shoot_elsewhere = _make_shoot(True), _make_shoot(False)
 
 
-@njit("UniTuple(c16, 2)(c16, f8, c16, i8, i8)", cache=True, nogil=True, error_model="numpy")
+@inner("UniTuple(c16, 2)(c16, f8, c16, i8, i8)")
 def half_space_decay(x: complex, loss: float, q: complex, kind: int, direction: int) -> Any:
     """(γ, ∂γ): decay of a mode into the half-space, γ = √(x - q), and its derivative."""
     if kind == PERTURBED_HALF_SPACE:
@@ -174,12 +168,7 @@ def half_space_decay(x: complex, loss: float, q: complex, kind: int, direction: 
     return gamma, -at_loss / gamma
 
 
-@njit(
-    "UniTuple(c16, 4)(c16, f8, c16, c16, f8, i8, i8)",
-    cache=True,
-    nogil=True,
-    error_model="numpy",
-)
+@inner("UniTuple(c16, 4)(c16, f8, c16, c16, f8, i8, i8)")
 def half_space_state(
     x: complex, loss: float, q: complex, q_shear: complex, rho: float, kind: int, direction: int
 ) -> Any:
@@ -215,57 +204,7 @@ def half_space_state(
     return phi * unit, -gamma / rho, (d_phi - 2.0 * phi * d_k2 / k2) * unit, -d_gamma / rho
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def shots(
-    x: Any,
-    loss: Any,
-    direction: int,
-    stack: Any,
-    upper: int,
-    node: int,
-    lower: int,
-    top: int,
-    kind: int,
-    q_bottom: complex,
-    rho_bottom: float,
-    q_shear: complex,
-    above: Any,
-    below: Any,
-    slot: Any,
-    kept: Any,
-) -> None:
-    """Shoots up to VECTOR lanes from the nodes ``upper`` and ``lower`` to ``node``.
-
-    ``above`` and ``below`` (N_ROWS, VECTOR) are filled with the states at the node, spare lanes
-    with copies of the last; states on the way go to kept[slot[node]] where the slot is not -1.
-    """
-    for m in range(VECTOR):
-        lane = min(m, x.size - 1)
-        start_lane(
-            x[lane],
-            loss[lane],
-            m,
-            direction,
-            stack,
-            upper,
-            lower,
-            top,
-            kind,
-            q_bottom,
-            rho_bottom,
-            q_shear,
-            above,
-            below,
-        )
-    if direction == ALONG_X:
-        _shoot_along_x(stack, upper, node, direction, above, slot, kept)
-        _shoot_along_x(stack, lower, node, direction, below, slot, kept)
-    else:
-        _shoot_elsewhere(stack, upper, node, direction, above, slot, kept)
-        _shoot_elsewhere(stack, lower, node, direction, below, slot, kept)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def start_lane(
     x: complex,
     loss: float,
@@ -302,7 +241,7 @@ def start_lane(
         _pack(below, m, *state)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _decaying(x: complex, loss: float, step: Any, sign: float, direction: int) -> Any:
     """(φ, ψ, ∂φ, ∂ψ) that decays downwards (sign 1) or upwards (-1) in the medium of a step.
 
@@ -313,14 +252,14 @@ def _decaying(x: complex, loss: float, step: Any, sign: float, direction: int) -
     return 1.0 + 0j, -sign * gamma / rho, 0j, -sign * d_gamma / rho
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _pack(state: Any, m: int, f: complex, g: complex, df: complex, dg: complex) -> None:
     state[PHR, m], state[PHI, m], state[PSR, m], state[PSI, m] = f.real, f.imag, g.real, g.imag
     state[DPHR, m], state[DPHI, m] = df.real, df.imag
     state[DPSR, m], state[DPSI, m] = dg.real, dg.imag
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def unpack(state: Any, lane: int) -> Any:
     """(φ, ψ, ∂φ, ∂ψ) of one lane as complex numbers."""
     return (
@@ -331,7 +270,7 @@ def unpack(state: Any, lane: int) -> Any:
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def wronskian(
     x: Any,
     loss: Any,
@@ -371,24 +310,30 @@ def wronskian(
                 b, upper, lower = min(a + VECTOR, block_first[block + 1]), 0, stack.shape[0]
             else:
                 b, upper, lower = gather(stack, x, a, block_first[block + 1], node)
-            shots(
-                x[a:b],
-                loss[a:b],
-                direction,
-                stack,
-                upper,
-                node,
-                lower,
-                top,
-                kind[item],
-                q_bottom[item],
-                rho_bottom[item],
-                q_shear[item],
-                above,
-                below,
-                slot,
-                nothing,
-            )
+            for m in range(VECTOR):
+                lane = min(a + m, b - 1)
+                start_lane(
+                    x[lane],
+                    loss[lane],
+                    m,
+                    direction,
+                    stack,
+                    upper,
+                    lower,
+                    top,
+                    kind[item],
+                    q_bottom[item],
+                    rho_bottom[item],
+                    q_shear[item],
+                    above,
+                    below,
+                )
+            if direction == ALONG_X:
+                shoot_along_x(stack, upper, node, direction, above, slot, nothing)
+                shoot_along_x(stack, lower, node, direction, below, slot, nothing)
+            else:
+                _shoot_elsewhere(stack, upper, node, direction, above, slot, nothing)
+                _shoot_elsewhere(stack, lower, node, direction, below, slot, nothing)
             for m in range(b - a):
                 f, g, df, dg = unpack(above, m)
                 u, v, du, dv = unpack(below, m)
