@@ -42,6 +42,12 @@ from forward_models.normal_modes.wronskian import ALONG_X, half_space_decay
 Q0, Q1, Q2, H, RHO = range(5)
 # Rows of a state, each a real and an imaginary part, one column a lane.
 PHI, PSI, PHI_X, PSI_X = range(0, 8, 2)
+# Rows of what the way over a step works with, VECTOR numbers each: x, the state before the step and
+# φ, ψ after it, cotangents of the state, what hangs on the node reached, and what falls to the
+# step, of the mode and of W. One flat array, so that the compiler sees how far from each other they
+# are, that nothing overlaps, and fills the vector lanes.
+X, BEFORE, AFTER, COTANGENT, HUNG, OF_PHI, OF_W = 0, 2, 10, 14, 22, 26, 36
+N_ROWS = 46
 
 
 @kernel(fastmath=FAST)
@@ -74,9 +80,9 @@ def step_cotangents(
     g_bottom = np.zeros((first.size - 1, 3), np.complex128)
     solid = np.empty((4, 5), np.complex128)
     g_depth = np.zeros(depth.shape, np.complex128)
-    xr, xi = np.empty(VECTOR), np.empty(VECTOR)
-    up, down = np.empty((8, VECTOR)), np.empty((8, VECTOR))
+    up, down = np.empty(N_ROWS * VECTOR), np.empty(N_ROWS * VECTOR)
     join, g_gamma = np.empty(VECTOR, np.complex128), np.empty(VECTOR, np.complex128)
+    scale = np.empty((2, VECTOR), np.complex128)
     w_x = np.empty(VECTOR, np.complex128)
     for block in range(block_item.size):
         item, match = block_item[block], block_node[block]
@@ -94,13 +100,14 @@ def step_cotangents(
             b, upper, lower = gather(stack, x, a, block_first[block + 1], match)
             for m in range(VECTOR):
                 lane = min(a + m, b - 1)
-                xr[m], xi[m] = x[lane].real, x[lane].imag
+                _put_row(up, X, m, x[lane])
+                _put_row(down, X, m, x[lane])
             fluid = lower == n and kind[item] == HALF_SPACE
             elastic = lower == n and kind[item] == ELASTIC
             of_phi[:], hung[:] = 0.0, 0.0
             above[upper, :, :], below[lower, :, :] = 0.0, 0.0
             for m in range(VECTOR):
-                at = complex(xr[m], xi[m])
+                at = _row(up, X, m)
                 if upper > 0:
                     gamma, rho = _decay_in(at, stack, upper)
                     _start_decaying(-gamma, rho, above, upper, m)
@@ -120,13 +127,17 @@ def step_cotangents(
                     below[n, PHI, m] = 1.0
                 else:
                     below[n, PSI, m] = -1.0
+            _copy(above, upper, up, BEFORE, 8)
             for j in range(upper, match):
-                _forward(xr, xi, stack, j, 1.0, above, j, j + 1)
+                _forward(stack, j, 1.0, up)
+                _keep(up, above, j + 1)
+            _copy(below, lower, down, BEFORE, 8)
             for j in range(lower - 1, match - 1, -1):
-                _forward(xr, xi, stack, j, -1.0, below, j + 1, j)
+                _forward(stack, j, -1.0, down)
+                _keep(down, below, j)
             unit = stack[min(match, n - 1), HRHO]
             for m in range(b - a):
-                at = complex(xr[m], xi[m])
+                at = _row(up, X, m)
                 gamma = half_space_decay(at, 1.0, q_bottom[item], HALF_SPACE, ALONG_X)[0]
                 # At the node: a mode is A times the shot from above, A·join times the other.
                 f, g = _at(above, match, PHI, m), _at(above, match, PSI, m)
@@ -187,16 +198,24 @@ def step_cotangents(
                     minus * u,
                 )
             for j in range(match - 1, upper - 1, -1):
-                _back(xr, xi, stack, j, 1.0, above, up, hung, of_phi, of_w)
+                _copy(above, j, up, BEFORE, 8)
+                _copy(above, j + 1, up, AFTER, 4)
+                _copy(hung, j, up, HUNG, 4)
+                _back(stack, j, 1.0, up)
+                _share_out(up, j, of_phi, of_w)
             for j in range(match, lower):
-                _back(xr, xi, stack, j, -1.0, below, down, hung, of_phi, of_w)
+                _copy(below, j + 1, down, BEFORE, 8)
+                _copy(below, j, down, AFTER, 4)
+                _copy(hung, j + 1, down, HUNG, 4)
+                _back(stack, j, -1.0, down)
+                _share_out(down, j, of_phi, of_w)
             for m in range(b - a):
                 root = g_x[a + m]
                 of_bottom = np.zeros((2, 3), np.complex128)
                 if fluid:
-                    at, rho = complex(xr[m], xi[m]), rho_bottom[item]
+                    at, rho = _row(up, X, m), rho_bottom[item]
                     gamma = half_space_decay(at, 1.0, q_bottom[item], HALF_SPACE, ALONG_X)[0]
-                    g1, g3 = complex(down[2, m], down[3, m]), complex(down[6, m], down[7, m])
+                    g1, g3 = _row(down, COTANGENT + 2, m), _row(down, COTANGENT + 6, m)
                     g_gamma[m] += (0.5 * g3 / (gamma * gamma) - g1) / rho
                     of_bottom[0, 0] = -0.5 * g_gamma[m] / gamma
                     of_bottom[0, 1] = (gamma * g1 + 0.5 * g3 / gamma) / rho**2
@@ -206,11 +225,11 @@ def step_cotangents(
                     of_bottom[1, 1] = join[m] * gamma / rho**2
                     root -= of_bottom[0, 0]
                 elif elastic:
-                    at = complex(xr[m], xi[m])
+                    at = _row(up, X, m)
                     elastic_partials(at, q_bottom[item], q_shear[item], rho_bottom[item], solid)
                     u, v = solid[0, 0], solid[1, 0]
                     for row in range(4):
-                        g = complex(down[2 * row, m], down[2 * row + 1, m])
+                        g = _row(down, COTANGENT + 2 * row, m)
                         root += g * solid[row, 1]
                         for column in range(3):
                             of_bottom[0, column] += g * solid[row, 2 + column]
@@ -222,17 +241,15 @@ def step_cotangents(
                     root -= complex(of_phi[j, 0, m], of_phi[j, 1, m])
                 factor = -root / w_x[m]
                 g_bottom[item] += of_bottom[0] + factor * of_bottom[1]
-                up[0, m], up[1, m] = (factor / join[m]).real, (factor / join[m]).imag
-                down[0, m], down[1, m] = (factor * join[m]).real, (factor * join[m]).imag
+                scale[0, m], scale[1, m] = factor / join[m], factor * join[m]
             for j in range(upper, lower):
-                scale = up if j < match else down
+                side = 0 if j < match else 1
                 for column in range(5):
-                    real, imag = 0.0, 0.0
+                    total = 0j
                     for m in range(b - a):
-                        wr, wi = of_w[j, 2 * column, m], of_w[j, 2 * column + 1, m]
-                        real += of_phi[j, 2 * column, m] + scale[0, m] * wr - scale[1, m] * wi
-                        imag += of_phi[j, 2 * column + 1, m] + scale[0, m] * wi + scale[1, m] * wr
-                    g_item[j, column] += complex(real, imag)
+                        of_root = scale[side, m] * _at(of_w, j, 2 * column, m)
+                        total += _at(of_phi, j, 2 * column, m) + of_root
+                    g_item[j, column] += total
         # A depth within a step is measured from the thicknesses above it.
         beyond = 0j
         for j in range(n, 0, -1):
@@ -363,10 +380,10 @@ def _of_slope(eta: Any, z: complex, v1: complex, v2: complex, d: Any) -> Any:
 
 
 @inner(fastmath=FAST, forceinline=True)
-def _step_of(xr: float, xi: float, stack: Any, j: int, sign: float) -> Any:
+def _step_of(x: complex, stack: Any, j: int, sign: float) -> Any:
     """(z, v₁, v₂) of step j, signed for the way up."""
     h2 = stack[j, H2]
-    z = complex(h2 * (xr - stack[j, Q0R]), h2 * (xi - stack[j, Q0I]))
+    z = complex(h2 * (x.real - stack[j, Q0R]), h2 * (x.imag - stack[j, Q0I]))
     v1 = complex(sign * stack[j, V1R], sign * stack[j, V1I])
     return z, v1, complex(stack[j, V2R], stack[j, V2I])
 
@@ -382,10 +399,49 @@ def _put(to: Any, j: int, row: int, m: int, value: complex) -> None:
     to[j, row + 1, m] += value.imag
 
 
+@inner(fastmath=FAST, forceinline=True)
+def _row(work: Any, row: int, m: int) -> complex:
+    i = np.uintp(row) * np.uintp(VECTOR) + np.uintp(m)
+    return complex(work[i], work[i + np.uintp(VECTOR)])
+
+
+@inner(fastmath=FAST, forceinline=True)
+def _put_row(work: Any, row: int, m: int, value: complex) -> None:
+    i = np.uintp(row) * np.uintp(VECTOR) + np.uintp(m)
+    work[i], work[i + np.uintp(VECTOR)] = value.real, value.imag
+
+
+@inner
+def _copy(states: Any, j: int, work: Any, row: int, count: int) -> None:
+    """Copies the first rows of node j to ``row`` and on of what a step works with."""
+    for i in range(count):
+        for m in range(VECTOR):
+            work[(row + i) * VECTOR + m] = states[j, i, m]
+
+
+@inner
+def _keep(work: Any, states: Any, j: int) -> None:
+    """Copies the state into that of node j."""
+    for i in range(8):
+        for m in range(VECTOR):
+            states[j, i, m] = work[(BEFORE + i) * VECTOR + m]
+
+
+@inner
+def _share_out(work: Any, j: int, of_phi: Any, of_w: Any) -> None:
+    """Gives step j what fell to it."""
+    for i in range(10):
+        for m in range(VECTOR):
+            of_phi[j, i, m] += work[(OF_PHI + i) * VECTOR + m]
+            of_w[j, i, m] = work[(OF_W + i) * VECTOR + m]
+
+
 @inner(fastmath=FAST)
 def _set(to: Any, m: int, g0: complex, g1: complex, g2: complex, g3: complex) -> None:
-    to[0, m], to[1, m], to[2, m], to[3, m] = g0.real, g0.imag, g1.real, g1.imag
-    to[4, m], to[5, m], to[6, m], to[7, m] = g2.real, g2.imag, g3.real, g3.imag
+    _put_row(to, COTANGENT, m, g0)
+    _put_row(to, COTANGENT + 2, m, g1)
+    _put_row(to, COTANGENT + 4, m, g2)
+    _put_row(to, COTANGENT + 6, m, g3)
 
 
 @inner
@@ -434,57 +490,39 @@ def _start_decaying(gamma: complex, rho: float, states: Any, j: int, m: int) -> 
 
 
 @inner(fastmath=FAST)
-def _forward(
-    xr: Any, xi: Any, stack: Any, j: int, sign: float, states: Any, at: int, to: int
-) -> None:
-    """Carries the states (φ, ψ, ∂φ/∂x, ∂ψ/∂x) over step j from one node to the next."""
+def _forward(stack: Any, j: int, sign: float, work: Any) -> None:
+    """Carries the state (φ, ψ, ∂φ/∂x, ∂ψ/∂x) over step j."""
     h2, hrho, inv_hrho = stack[j, H2], sign * stack[j, HRHO], sign * stack[j, INV_HRHO]
-    for m in range(xr.size):
-        z, v1, v2 = _step_of(xr[m], xi[m], stack, j, sign)
+    for m in range(work.size // N_ROWS):
+        z, v1, v2 = _step_of(_row(work, X, m), stack, j, sign)
         m11, m12, m21, m22, d11, d12, d21, d22 = _transfer(complex_eta_functions(z), z, v1, v2)
-        f, g = _at(states, at, PHI, m), _at(states, at, PSI, m) * hrho
-        fx, gx = _at(states, at, PHI_X, m), _at(states, at, PSI_X, m) * hrho
-        f1, g1 = m11 * f + m12 * g, (m21 * f + m22 * g) * inv_hrho
-        f2 = m11 * fx + m12 * gx + h2 * (d11 * f + d12 * g)
-        g2 = (m21 * fx + m22 * gx + h2 * (d21 * f + d22 * g)) * inv_hrho
-        states[to, 0, m], states[to, 1, m] = f1.real, f1.imag
-        states[to, 2, m], states[to, 3, m] = g1.real, g1.imag
-        states[to, 4, m], states[to, 5, m] = f2.real, f2.imag
-        states[to, 6, m], states[to, 7, m] = g2.real, g2.imag
+        f, g = _row(work, BEFORE + PHI, m), _row(work, BEFORE + PSI, m) * hrho
+        fx, gx = _row(work, BEFORE + PHI_X, m), _row(work, BEFORE + PSI_X, m) * hrho
+        _put_row(work, BEFORE + PHI, m, m11 * f + m12 * g)
+        _put_row(work, BEFORE + PSI, m, (m21 * f + m22 * g) * inv_hrho)
+        _put_row(work, BEFORE + PHI_X, m, m11 * fx + m12 * gx + h2 * (d11 * f + d12 * g))
+        by_x = m21 * fx + m22 * gx + h2 * (d21 * f + d22 * g)
+        _put_row(work, BEFORE + PSI_X, m, by_x * inv_hrho)
 
 
 @inner(fastmath=FAST)
-def _back(
-    xr: Any,
-    xi: Any,
-    stack: Any,
-    j: int,
-    sign: float,
-    states: Any,
-    cotangents: Any,
-    hung: Any,
-    of_phi: Any,
-    of_w: Any,
-) -> None:
-    """Turns cotangents of the states that left step j into those of the states that entered it.
+def _back(stack: Any, j: int, sign: float, work: Any) -> None:
+    """Turns cotangents of the state after step j into those of the state before it.
 
-    What falls to the step itself is added to ``of_phi``; ``of_w`` becomes the change of W with it
-    where the shot is the mode. ``hung`` joins at the node reached.
+    ``OF_PHI`` becomes what falls to the step itself, ``OF_W`` the change of W with it where the
+    shot is the mode.
     """
-    at, to = (j, j + 1) if sign > 0.0 else (j + 1, j)
     h2, hrho, inv_hrho = stack[j, H2], sign * stack[j, HRHO], sign * stack[j, INV_HRHO]
-    for m in range(xr.size):
-        z, v1, v2 = _step_of(xr[m], xi[m], stack, j, sign)
+    for m in range(work.size // N_ROWS):
+        z, v1, v2 = _step_of(_row(work, X, m), stack, j, sign)
         eta = complex_eta_functions(z)
         matrix = _transfer(eta, z, v1, v2)
         m11, m12, m21, m22, d11, d12, d21, d22 = matrix
         # In the unit step's own state (φ, hρψ).
-        f, p = _at(states, at, PHI, m), _at(states, at, PSI, m) * hrho
-        fx, px = _at(states, at, PHI_X, m), _at(states, at, PSI_X, m) * hrho
-        g0 = complex(cotangents[0, m], cotangents[1, m])
-        g1 = complex(cotangents[2, m], cotangents[3, m]) * inv_hrho
-        g2 = complex(cotangents[4, m], cotangents[5, m])
-        g3 = complex(cotangents[6, m], cotangents[7, m]) * inv_hrho
+        f, p = _row(work, BEFORE + PHI, m), _row(work, BEFORE + PSI, m) * hrho
+        fx, px = _row(work, BEFORE + PHI_X, m), _row(work, BEFORE + PSI_X, m) * hrho
+        g0, g1 = _row(work, COTANGENT, m), _row(work, COTANGENT + 2, m) * inv_hrho
+        g2, g3 = _row(work, COTANGENT + 4, m), _row(work, COTANGENT + 6, m) * inv_hrho
         c = (g0 * f + g2 * fx, g0 * p + g2 * px, g1 * f + g3 * fx, g1 * p + g3 * px)
         d = (h2 * g2 * f, h2 * g2 * p, h2 * g3 * f, h2 * g3 * p)
         z_m, v1_m, v2_m = _of_matrix(eta, matrix, v1, z, c)
@@ -494,27 +532,25 @@ def _back(
         grown = 2.0 * (d[0] * d11 + d[1] * d12 + d[2] * d21 + d[3] * d22)
         z_m, v1_m, v2_m = z_m + z_d, v1_m + v1_d, v2_m + v2_d
         grown += scale + 2.0 * (z * z_m + v1 * v1_m + v2 * v2_m)
-        _add(stack, j, sign, m, z_m, v1_m, v2_m, scale, grown, 1.0, of_phi)
+        _note(stack, j, sign, m, z_m, v1_m, v2_m, scale, grown, work, OF_PHI)
         # W = φ_L ψ_R - φ_R ψ_L with the mode itself on the other side.
-        w0, w1 = sign * _at(states, to, PSI, m), -sign * inv_hrho * _at(states, to, PHI, m)
+        w0 = sign * _row(work, AFTER + PSI, m)
+        w1 = -sign * inv_hrho * _row(work, AFTER + PHI, m)
         c = (w0 * f, w0 * p, w1 * f, w1 * p)
         z_m, v1_m, v2_m = _of_matrix(eta, matrix, v1, z, c)
         scale = c[1] * m12 - c[2] * m21
         grown = scale + 2.0 * (z * z_m + v1 * v1_m + v2 * v2_m)
-        _add(stack, j, sign, m, z_m, v1_m, v2_m, scale, grown, 0.0, of_w)
+        _note(stack, j, sign, m, z_m, v1_m, v2_m, scale, grown, work, OF_W)
         f1 = m11 * g0 + m21 * g1 + h2 * (d11 * g2 + d21 * g3)
         p1 = (m12 * g0 + m22 * g1 + h2 * (d12 * g2 + d22 * g3)) * hrho
-        f2, p2 = m11 * g2 + m21 * g3, (m12 * g2 + m22 * g3) * hrho
-        cotangents[0, m] = f1.real + hung[at, 0, m]
-        cotangents[1, m] = f1.imag + hung[at, 1, m]
-        cotangents[2, m] = p1.real + hung[at, 2, m]
-        cotangents[3, m] = p1.imag + hung[at, 3, m]
-        cotangents[4, m], cotangents[5, m] = f2.real, f2.imag
-        cotangents[6, m], cotangents[7, m] = p2.real, p2.imag
+        _put_row(work, COTANGENT, m, f1 + _row(work, HUNG, m))
+        _put_row(work, COTANGENT + 2, m, p1 + _row(work, HUNG + 2, m))
+        _put_row(work, COTANGENT + 4, m, m11 * g2 + m21 * g3)
+        _put_row(work, COTANGENT + 6, m, (m12 * g2 + m22 * g3) * hrho)
 
 
 @inner(fastmath=FAST, forceinline=True)
-def _add(
+def _note(
     stack: Any,
     j: int,
     sign: float,
@@ -524,23 +560,17 @@ def _add(
     g_v2: complex,
     scale: complex,
     grown: complex,
-    keep: float,
-    to: Any,
+    work: Any,
+    row: int,
 ) -> None:
-    """Adds to ``keep`` times the cotangents of step j; ``scale`` of log ρ, ``grown`` of log h."""
+    """Cotangents of step j by the columns above; ``scale`` of log ρ, ``grown`` of log h."""
     h2, inv_h = stack[j, H2], 1.0 / stack[j, THICKNESS]
     inv_rho = stack[j, THICKNESS] * stack[j, INV_HRHO]
-    g_q1 = h2 * sign * g_v1
-    to[j, 0, m] = keep * to[j, 0, m] - h2 * g_z.real
-    to[j, 1, m] = keep * to[j, 1, m] - h2 * g_z.imag
-    to[j, 2, m] = keep * to[j, 2, m] + g_q1.real
-    to[j, 3, m] = keep * to[j, 3, m] + g_q1.imag
-    to[j, 4, m] = keep * to[j, 4, m] - h2 * g_v2.real
-    to[j, 5, m] = keep * to[j, 5, m] - h2 * g_v2.imag
-    to[j, 6, m] = keep * to[j, 6, m] + inv_h * grown.real
-    to[j, 7, m] = keep * to[j, 7, m] + inv_h * grown.imag
-    to[j, 8, m] = keep * to[j, 8, m] + inv_rho * scale.real
-    to[j, 9, m] = keep * to[j, 9, m] + inv_rho * scale.imag
+    _put_row(work, row, m, -h2 * g_z)
+    _put_row(work, row + 2, m, h2 * sign * g_v1)
+    _put_row(work, row + 4, m, -h2 * g_v2)
+    _put_row(work, row + 6, m, inv_h * grown)
+    _put_row(work, row + 8, m, inv_rho * scale)
 
 
 @inner(fastmath=FAST)
