@@ -16,38 +16,45 @@ from typing import Any
 import numpy as np
 
 from forward_models.normal_modes.kernels import FAST, inner, kernel
-from forward_models.normal_modes.propagator import complex_eta_functions
+from forward_models.normal_modes.moments import gauss_rule, k_squared
 from forward_models.normal_modes.spans import gather, locate
+from forward_models.normal_modes.step_adjoint import (
+    AFTER,
+    BEFORE,
+    COTANGENT,
+    HUNG,
+    N_ROWS,
+    PHI,
+    PHI_X,
+    PSI,
+    PSI_X,
+    X,
+    at_node,
+    back,
+    copy_rows,
+    forward,
+    keep,
+    put,
+    put_row,
+    row_of,
+    share_out,
+    start_cotangents,
+    within,
+)
 from forward_models.normal_modes.steps import (
     ELASTIC,
-    H2,
     HALF_SPACE,
     HRHO,
-    INV_HRHO,
     Q0I,
     Q0R,
     RIGID,
     THICKNESS,
-    V1I,
-    V1R,
-    V2I,
-    V2R,
     VECTOR,
-    gauss_rule,
-    k_squared,
 )
 from forward_models.normal_modes.wronskian import ALONG_X, half_space_decay
 
 # Columns of the cotangents of a step: the moments of k², thickness and density.
 Q0, Q1, Q2, H, RHO = range(5)
-# Rows of a state, each a real and an imaginary part, one column a lane.
-PHI, PSI, PHI_X, PSI_X = range(0, 8, 2)
-# Rows of what the way over a step works with, VECTOR numbers each: x, the state before the step and
-# φ, ψ after it, cotangents of the state, what hangs on the node reached, and what falls to the
-# step, of the mode and of W. One flat array, so that the compiler sees how far from each other they
-# are, that nothing overlaps, and fills the vector lanes.
-X, BEFORE, AFTER, COTANGENT, HUNG, OF_PHI, OF_W = 0, 2, 10, 14, 22, 26, 36
-N_ROWS = 46
 
 
 @kernel(fastmath=FAST)
@@ -100,14 +107,14 @@ def step_cotangents(
             b, upper, lower = gather(stack, x, a, block_first[block + 1], match)
             for m in range(VECTOR):
                 lane = min(a + m, b - 1)
-                _put_row(up, X, m, x[lane])
-                _put_row(down, X, m, x[lane])
+                put_row(up, X, m, x[lane])
+                put_row(down, X, m, x[lane])
             fluid = lower == n and kind[item] == HALF_SPACE
             elastic = lower == n and kind[item] == ELASTIC
             of_phi[:], hung[:] = 0.0, 0.0
             above[upper, :, :], below[lower, :, :] = 0.0, 0.0
             for m in range(VECTOR):
-                at = _row(up, X, m)
+                at = row_of(up, X, m)
                 if upper > 0:
                     gamma, rho = _decay_in(at, stack, upper)
                     _start_decaying(-gamma, rho, above, upper, m)
@@ -122,28 +129,28 @@ def step_cotangents(
                 elif elastic:
                     elastic_partials(at, q_bottom[item], q_shear[item], rho_bottom[item], solid)
                     for row in range(4):
-                        _put(below, n, 2 * row, m, solid[row, 0])
+                        put(below, n, 2 * row, m, solid[row, 0])
                 elif kind[item] == RIGID:
                     below[n, PHI, m] = 1.0
                 else:
                     below[n, PSI, m] = -1.0
-            _copy(above, upper, up, BEFORE, 8)
+            copy_rows(above, upper, up, BEFORE, 8)
             for j in range(upper, match):
-                _forward(stack, j, 1.0, up)
-                _keep(up, above, j + 1)
-            _copy(below, lower, down, BEFORE, 8)
+                forward(stack, j, 1.0, up)
+                keep(up, above, j + 1)
+            copy_rows(below, lower, down, BEFORE, 8)
             for j in range(lower - 1, match - 1, -1):
-                _forward(stack, j, -1.0, down)
-                _keep(down, below, j)
+                forward(stack, j, -1.0, down)
+                keep(down, below, j)
             unit = stack[min(match, n - 1), HRHO]
             for m in range(b - a):
-                at = _row(up, X, m)
+                at = row_of(up, X, m)
                 gamma = half_space_decay(at, 1.0, q_bottom[item], HALF_SPACE, ALONG_X)[0]
                 # At the node: a mode is A times the shot from above, A·join times the other.
-                f, g = _at(above, match, PHI, m), _at(above, match, PSI, m)
-                fx, gx = _at(above, match, PHI_X, m), _at(above, match, PSI_X, m)
-                u, v = _at(below, match, PHI, m), _at(below, match, PSI, m)
-                ux, vx = _at(below, match, PHI_X, m), _at(below, match, PSI_X, m)
+                f, g = at_node(above, match, PHI, m), at_node(above, match, PSI, m)
+                fx, gx = at_node(above, match, PHI_X, m), at_node(above, match, PSI_X, m)
+                u, v = at_node(below, match, PHI, m), at_node(below, match, PSI, m)
+                ux, vx = at_node(below, match, PHI_X, m), at_node(below, match, PSI_X, m)
                 weight_u, weight_v = u.conjugate(), v.conjugate() * unit * unit
                 total = u * weight_u + v * weight_v
                 join[m] = (f * weight_u + g * weight_v) / total
@@ -161,19 +168,19 @@ def step_cotangents(
                     if j >= match:
                         cotangent *= join[m]
                     if j < n:
-                        phi, psi = _within(
+                        phi, psi = within(
                             at, stack, j, offset[d], states, m, cotangent, hung, of_phi
                         )
                         slope = psi * (stack[j, HRHO] / stack[j, THICKNESS])
                     elif elastic:
-                        phi = _at(states, j, PHI, m)
-                        _put(hung, j, PHI, m, cotangent)
+                        phi = at_node(states, j, PHI, m)
+                        put(hung, j, PHI, m, cotangent)
                         rho = stack[j - 1, HRHO] / stack[j - 1, THICKNESS]
-                        slope = rho * _at(states, j, PSI, m)
+                        slope = rho * at_node(states, j, PSI, m)
                     else:
                         decay = cmath.exp(-gamma * offset[d])
-                        phi = _at(states, j, PHI, m) * decay
-                        _put(hung, j, PHI, m, cotangent * decay)
+                        phi = at_node(states, j, PHI, m) * decay
+                        put(hung, j, PHI, m, cotangent * decay)
                         g_gamma[m] -= cotangent * offset[d] * phi
                         slope = -gamma * phi
                     g_depth[item, d] += cotangent * slope
@@ -188,8 +195,10 @@ def step_cotangents(
                 share_u, share_v = g_join * weight_u / total, g_join * weight_v / total
                 minus = -join[m] * join[m] * g_norm
                 w_x[m] = fx * v + f * vx - ux * g - u * gx
-                _set(up, m, g_norm * gx + share_u, share_v - g_norm * fx, -g_norm * g, g_norm * f)
-                _set(
+                start_cotangents(
+                    up, m, g_norm * gx + share_u, share_v - g_norm * fx, -g_norm * g, g_norm * f
+                )
+                start_cotangents(
                     down,
                     m,
                     minus * vx - join[m] * share_u + complex(hung[match, 0, m], hung[match, 1, m]),
@@ -198,24 +207,24 @@ def step_cotangents(
                     minus * u,
                 )
             for j in range(match - 1, upper - 1, -1):
-                _copy(above, j, up, BEFORE, 8)
-                _copy(above, j + 1, up, AFTER, 4)
-                _copy(hung, j, up, HUNG, 4)
-                _back(stack, j, 1.0, up)
-                _share_out(up, j, of_phi, of_w)
+                copy_rows(above, j, up, BEFORE, 8)
+                copy_rows(above, j + 1, up, AFTER, 4)
+                copy_rows(hung, j, up, HUNG, 4)
+                back(stack, j, 1.0, up)
+                share_out(up, j, of_phi, of_w)
             for j in range(match, lower):
-                _copy(below, j + 1, down, BEFORE, 8)
-                _copy(below, j, down, AFTER, 4)
-                _copy(hung, j + 1, down, HUNG, 4)
-                _back(stack, j, -1.0, down)
-                _share_out(down, j, of_phi, of_w)
+                copy_rows(below, j + 1, down, BEFORE, 8)
+                copy_rows(below, j, down, AFTER, 4)
+                copy_rows(hung, j + 1, down, HUNG, 4)
+                back(stack, j, -1.0, down)
+                share_out(down, j, of_phi, of_w)
             for m in range(b - a):
                 root = g_x[a + m]
                 of_bottom = np.zeros((2, 3), np.complex128)
                 if fluid:
-                    at, rho = _row(up, X, m), rho_bottom[item]
+                    at, rho = row_of(up, X, m), rho_bottom[item]
                     gamma = half_space_decay(at, 1.0, q_bottom[item], HALF_SPACE, ALONG_X)[0]
-                    g1, g3 = _row(down, COTANGENT + 2, m), _row(down, COTANGENT + 6, m)
+                    g1, g3 = row_of(down, COTANGENT + 2, m), row_of(down, COTANGENT + 6, m)
                     g_gamma[m] += (0.5 * g3 / (gamma * gamma) - g1) / rho
                     of_bottom[0, 0] = -0.5 * g_gamma[m] / gamma
                     of_bottom[0, 1] = (gamma * g1 + 0.5 * g3 / gamma) / rho**2
@@ -225,11 +234,11 @@ def step_cotangents(
                     of_bottom[1, 1] = join[m] * gamma / rho**2
                     root -= of_bottom[0, 0]
                 elif elastic:
-                    at = _row(up, X, m)
+                    at = row_of(up, X, m)
                     elastic_partials(at, q_bottom[item], q_shear[item], rho_bottom[item], solid)
                     u, v = solid[0, 0], solid[1, 0]
                     for row in range(4):
-                        g = _row(down, COTANGENT + 2 * row, m)
+                        g = row_of(down, COTANGENT + 2 * row, m)
                         root += g * solid[row, 1]
                         for column in range(3):
                             of_bottom[0, column] += g * solid[row, 2 + column]
@@ -247,8 +256,8 @@ def step_cotangents(
                 for column in range(5):
                     total = 0j
                     for m in range(b - a):
-                        of_root = scale[side, m] * _at(of_w, j, 2 * column, m)
-                        total += _at(of_phi, j, 2 * column, m) + of_root
+                        of_root = scale[side, m] * at_node(of_w, j, 2 * column, m)
+                        total += at_node(of_phi, j, 2 * column, m) + of_root
                     g_item[j, column] += total
         # A depth within a step is measured from the thicknesses above it.
         beyond = 0j
@@ -332,118 +341,6 @@ def segment_cotangents(
     return g_top, g_low, g_thickness, g_rho
 
 
-@inner(fastmath=FAST, forceinline=True)
-def _transfer(eta: Any, z: complex, v1: complex, v2: complex) -> Any:
-    """(M₁₁, M₁₂, M₂₁, M₂₂) of a unit step and their derivatives by z; see ``propagator``."""
-    xi, eta0, eta1, eta2, eta3, eta4 = eta
-    w = v1 * v1 * (1.0 / 24.0)
-    odd, d_odd = 0.5 * v1 * eta1, 0.25 * v1 * eta2
-    even, d_even = xi - w * eta2, 0.5 * (eta0 - w * eta3)
-    m12 = eta0 - 0.5 * v2 * eta2 - w * eta3
-    d12 = 0.5 * (eta1 - 0.5 * v2 * eta3 - w * eta4)
-    m21 = z * eta0 + 0.5 * v2 * z * eta2 - w * (eta1 + 7.0 * eta2)
-    d21 = eta0 + 0.5 * z * eta1 + 0.5 * v2 * (eta2 + 0.5 * z * eta3)
-    d21 -= 0.5 * w * (eta2 + 7.0 * eta3)
-    return even + odd, m12, m21, even - odd, d_even + d_odd, d12, d21, d_even - d_odd
-
-
-@inner(fastmath=FAST, forceinline=True)
-def _of_matrix(eta: Any, matrix: Any, v1: complex, z: complex, m: Any) -> Any:
-    """(g_z, g_v1, g_v2) from the cotangents m of M alone; both as ``_transfer`` orders them."""
-    _, _, eta1, eta2, eta3, _ = eta
-    w1 = v1 * (1.0 / 12.0)
-    g_z = m[0] * matrix[4] + m[1] * matrix[5] + m[2] * matrix[6] + m[3] * matrix[7]
-    g_v1 = 0.5 * (m[0] - m[3]) * eta1
-    g_v1 -= w1 * ((m[0] + m[3]) * eta2 + m[1] * eta3 + m[2] * (eta1 + 7.0 * eta2))
-    return g_z, g_v1, 0.5 * eta2 * (m[2] * z - m[1])
-
-
-@inner(fastmath=FAST, forceinline=True)
-def _of_slope(eta: Any, z: complex, v1: complex, v2: complex, d: Any) -> Any:
-    """(g_z, g_v1, g_v2) from the cotangents d of ∂M/∂z."""
-    _, _, eta1, eta2, eta3, eta4 = eta
-    # Only beside v₁²: a few terms of its power series do.
-    eta5 = 1 / 10395 + z * (1 / 270270 + z * (1 / 16216200 + z * (1 / 1654052400)))
-    w, w1 = v1 * v1 * (1.0 / 24.0), v1 * (1.0 / 12.0)
-    even, odd = d[0] + d[3], d[0] - d[3]
-    g_z = even * 0.25 * (eta1 - w * eta4) + odd * 0.125 * v1 * eta3
-    g_z += d[1] * 0.25 * (eta2 - 0.5 * v2 * eta4 - w * eta5)
-    g_z += d[2] * (
-        eta1
-        + 0.25 * z * eta2
-        + 0.5 * v2 * (eta3 + 0.25 * z * eta4)
-        - 0.25 * w * (eta3 + 7.0 * eta4)
-    )
-    g_v1 = 0.25 * odd * eta2
-    g_v1 -= 0.5 * w1 * (even * eta3 + d[1] * eta4 + d[2] * (eta2 + 7.0 * eta3))
-    return g_z, g_v1, 0.5 * d[2] * (eta2 + 0.5 * z * eta3) - 0.25 * d[1] * eta3
-
-
-@inner(fastmath=FAST, forceinline=True)
-def _step_of(x: complex, stack: Any, j: int, sign: float) -> Any:
-    """(z, v₁, v₂) of step j, signed for the way up."""
-    h2 = stack[j, H2]
-    z = complex(h2 * (x.real - stack[j, Q0R]), h2 * (x.imag - stack[j, Q0I]))
-    v1 = complex(sign * stack[j, V1R], sign * stack[j, V1I])
-    return z, v1, complex(stack[j, V2R], stack[j, V2I])
-
-
-@inner(fastmath=FAST, forceinline=True)
-def _at(states: Any, j: int, row: int, m: int) -> complex:
-    return complex(states[j, row, m], states[j, row + 1, m])
-
-
-@inner(fastmath=FAST, forceinline=True)
-def _put(to: Any, j: int, row: int, m: int, value: complex) -> None:
-    to[j, row, m] += value.real
-    to[j, row + 1, m] += value.imag
-
-
-@inner(fastmath=FAST, forceinline=True)
-def _row(work: Any, row: int, m: int) -> complex:
-    i = np.uintp(row) * np.uintp(VECTOR) + np.uintp(m)
-    return complex(work[i], work[i + np.uintp(VECTOR)])
-
-
-@inner(fastmath=FAST, forceinline=True)
-def _put_row(work: Any, row: int, m: int, value: complex) -> None:
-    i = np.uintp(row) * np.uintp(VECTOR) + np.uintp(m)
-    work[i], work[i + np.uintp(VECTOR)] = value.real, value.imag
-
-
-@inner
-def _copy(states: Any, j: int, work: Any, row: int, count: int) -> None:
-    """Copies the first rows of node j to ``row`` and on of what a step works with."""
-    for i in range(count):
-        for m in range(VECTOR):
-            work[(row + i) * VECTOR + m] = states[j, i, m]
-
-
-@inner
-def _keep(work: Any, states: Any, j: int) -> None:
-    """Copies the state into that of node j."""
-    for i in range(8):
-        for m in range(VECTOR):
-            states[j, i, m] = work[(BEFORE + i) * VECTOR + m]
-
-
-@inner
-def _share_out(work: Any, j: int, of_phi: Any, of_w: Any) -> None:
-    """Gives step j what fell to it."""
-    for i in range(10):
-        for m in range(VECTOR):
-            of_phi[j, i, m] += work[(OF_PHI + i) * VECTOR + m]
-            of_w[j, i, m] = work[(OF_W + i) * VECTOR + m]
-
-
-@inner(fastmath=FAST)
-def _set(to: Any, m: int, g0: complex, g1: complex, g2: complex, g3: complex) -> None:
-    _put_row(to, COTANGENT, m, g0)
-    _put_row(to, COTANGENT + 2, m, g1)
-    _put_row(to, COTANGENT + 4, m, g2)
-    _put_row(to, COTANGENT + 6, m, g3)
-
-
 @inner
 def _decay_in(x: complex, stack: Any, j: int) -> Any:
     """(γ, ρ) of what decays in the medium of step j."""
@@ -485,134 +382,5 @@ def elastic_partials(x: complex, p: complex, s: complex, rho: float, to: Any) ->
 @inner
 def _start_decaying(gamma: complex, rho: float, states: Any, j: int, m: int) -> None:
     states[j, PHI, m] = 1.0
-    _put(states, j, PSI, m, -gamma / rho)
-    _put(states, j, PSI_X, m, -0.5 / (gamma * rho))
-
-
-@inner(fastmath=FAST)
-def _forward(stack: Any, j: int, sign: float, work: Any) -> None:
-    """Carries the state (φ, ψ, ∂φ/∂x, ∂ψ/∂x) over step j."""
-    h2, hrho, inv_hrho = stack[j, H2], sign * stack[j, HRHO], sign * stack[j, INV_HRHO]
-    for m in range(work.size // N_ROWS):
-        z, v1, v2 = _step_of(_row(work, X, m), stack, j, sign)
-        m11, m12, m21, m22, d11, d12, d21, d22 = _transfer(complex_eta_functions(z), z, v1, v2)
-        f, g = _row(work, BEFORE + PHI, m), _row(work, BEFORE + PSI, m) * hrho
-        fx, gx = _row(work, BEFORE + PHI_X, m), _row(work, BEFORE + PSI_X, m) * hrho
-        _put_row(work, BEFORE + PHI, m, m11 * f + m12 * g)
-        _put_row(work, BEFORE + PSI, m, (m21 * f + m22 * g) * inv_hrho)
-        _put_row(work, BEFORE + PHI_X, m, m11 * fx + m12 * gx + h2 * (d11 * f + d12 * g))
-        by_x = m21 * fx + m22 * gx + h2 * (d21 * f + d22 * g)
-        _put_row(work, BEFORE + PSI_X, m, by_x * inv_hrho)
-
-
-@inner(fastmath=FAST)
-def _back(stack: Any, j: int, sign: float, work: Any) -> None:
-    """Turns cotangents of the state after step j into those of the state before it.
-
-    ``OF_PHI`` becomes what falls to the step itself, ``OF_W`` the change of W with it where the
-    shot is the mode.
-    """
-    h2, hrho, inv_hrho = stack[j, H2], sign * stack[j, HRHO], sign * stack[j, INV_HRHO]
-    for m in range(work.size // N_ROWS):
-        z, v1, v2 = _step_of(_row(work, X, m), stack, j, sign)
-        eta = complex_eta_functions(z)
-        matrix = _transfer(eta, z, v1, v2)
-        m11, m12, m21, m22, d11, d12, d21, d22 = matrix
-        # In the unit step's own state (φ, hρψ).
-        f, p = _row(work, BEFORE + PHI, m), _row(work, BEFORE + PSI, m) * hrho
-        fx, px = _row(work, BEFORE + PHI_X, m), _row(work, BEFORE + PSI_X, m) * hrho
-        g0, g1 = _row(work, COTANGENT, m), _row(work, COTANGENT + 2, m) * inv_hrho
-        g2, g3 = _row(work, COTANGENT + 4, m), _row(work, COTANGENT + 6, m) * inv_hrho
-        c = (g0 * f + g2 * fx, g0 * p + g2 * px, g1 * f + g3 * fx, g1 * p + g3 * px)
-        d = (h2 * g2 * f, h2 * g2 * p, h2 * g3 * f, h2 * g3 * p)
-        z_m, v1_m, v2_m = _of_matrix(eta, matrix, v1, z, c)
-        z_d, v1_d, v2_d = _of_slope(eta, z, v1, v2, d)
-        # M₁₂ goes with hρ and M₂₁ with its inverse; the derivatives by x go with h² beside.
-        scale = c[1] * m12 - c[2] * m21 + d[1] * d12 - d[2] * d21
-        grown = 2.0 * (d[0] * d11 + d[1] * d12 + d[2] * d21 + d[3] * d22)
-        z_m, v1_m, v2_m = z_m + z_d, v1_m + v1_d, v2_m + v2_d
-        grown += scale + 2.0 * (z * z_m + v1 * v1_m + v2 * v2_m)
-        _note(stack, j, sign, m, z_m, v1_m, v2_m, scale, grown, work, OF_PHI)
-        # W = φ_L ψ_R - φ_R ψ_L with the mode itself on the other side.
-        w0 = sign * _row(work, AFTER + PSI, m)
-        w1 = -sign * inv_hrho * _row(work, AFTER + PHI, m)
-        c = (w0 * f, w0 * p, w1 * f, w1 * p)
-        z_m, v1_m, v2_m = _of_matrix(eta, matrix, v1, z, c)
-        scale = c[1] * m12 - c[2] * m21
-        grown = scale + 2.0 * (z * z_m + v1 * v1_m + v2 * v2_m)
-        _note(stack, j, sign, m, z_m, v1_m, v2_m, scale, grown, work, OF_W)
-        f1 = m11 * g0 + m21 * g1 + h2 * (d11 * g2 + d21 * g3)
-        p1 = (m12 * g0 + m22 * g1 + h2 * (d12 * g2 + d22 * g3)) * hrho
-        _put_row(work, COTANGENT, m, f1 + _row(work, HUNG, m))
-        _put_row(work, COTANGENT + 2, m, p1 + _row(work, HUNG + 2, m))
-        _put_row(work, COTANGENT + 4, m, m11 * g2 + m21 * g3)
-        _put_row(work, COTANGENT + 6, m, (m12 * g2 + m22 * g3) * hrho)
-
-
-@inner(fastmath=FAST, forceinline=True)
-def _note(
-    stack: Any,
-    j: int,
-    sign: float,
-    m: int,
-    g_z: complex,
-    g_v1: complex,
-    g_v2: complex,
-    scale: complex,
-    grown: complex,
-    work: Any,
-    row: int,
-) -> None:
-    """Cotangents of step j by the columns above; ``scale`` of log ρ, ``grown`` of log h."""
-    h2, inv_h = stack[j, H2], 1.0 / stack[j, THICKNESS]
-    inv_rho = stack[j, THICKNESS] * stack[j, INV_HRHO]
-    _put_row(work, row, m, -h2 * g_z)
-    _put_row(work, row + 2, m, h2 * sign * g_v1)
-    _put_row(work, row + 4, m, -h2 * g_v2)
-    _put_row(work, row + 6, m, inv_h * grown)
-    _put_row(work, row + 8, m, inv_rho * scale)
-
-
-@inner(fastmath=FAST)
-def _within(
-    x: complex,
-    stack: Any,
-    j: int,
-    offset: float,
-    states: Any,
-    lane: int,
-    cotangent: complex,
-    hung: Any,
-    of_phi: Any,
-) -> Any:
-    """(φ, ψ) at ``offset`` in step j; adds the cotangents of φ there.
-
-    ``of_phi`` gets those at a fixed offset, ``hung`` those of the state at its top.
-    """
-    h = stack[j, THICKNESS]
-    a = min(offset / h, 1.0)
-    b = a - 1.0
-    to_q0 = 1.5 * (b * b + a * a / 3.0) - 0.5
-    q0 = complex(stack[j, Q0R], stack[j, Q0I])
-    inv_h2 = 1.0 / stack[j, H2]
-    q1 = complex(stack[j, V1R], stack[j, V1I]) * inv_h2
-    q2 = -complex(stack[j, V2R], stack[j, V2I]) * inv_h2
-    h2, hrho = (a * h) ** 2, max(a, 1e-12) * stack[j, HRHO]
-    z = h2 * (x - q0 - q1 * b - q2 * to_q0)
-    v1, v2 = h2 * a * (q1 + 3.0 * q2 * b), -h2 * a * a * q2
-    eta = complex_eta_functions(z)
-    matrix = _transfer(eta, z, v1, v2)
-    f, p = _at(states, j, PHI, lane), _at(states, j, PSI, lane) * hrho
-    c = (cotangent * f, cotangent * p, 0j, 0j)
-    g_z, g_v1, g_v2 = _of_matrix(eta, matrix, v1, z, c)
-    _put(of_phi, j, 0, lane, -h2 * g_z)
-    _put(of_phi, j, 2, lane, h2 * (a * g_v1 - b * g_z))
-    _put(of_phi, j, 4, lane, h2 * (3.0 * a * b * g_v1 - to_q0 * g_z - a * a * g_v2))
-    # A thicker step at the same offset: a and b shrink, the profile stretches.
-    g_a = -h2 * (q1 + q2 * (3.0 * b + a)) * g_z
-    g_a += h2 * (q1 + 3.0 * q2 * (2.0 * a - 1.0)) * g_v1 - 2.0 * h2 * a * q2 * g_v2
-    _put(of_phi, j, 6, lane, -g_a * (a / h))
-    _put(of_phi, j, 8, lane, c[1] * matrix[1] * (h * stack[j, INV_HRHO]))
-    _put(hung, j, PHI, lane, cotangent * matrix[0])
-    _put(hung, j, PSI, lane, cotangent * matrix[1] * hrho)
-    return matrix[0] * f + matrix[1] * p, (matrix[2] * f + matrix[3] * p) * (1.0 / hrho)
+    put(states, j, PSI, m, -gamma / rho)
+    put(states, j, PSI_X, m, -0.5 / (gamma * rho))

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from forward_models.normal_modes.kernels import inner
-from forward_models.normal_modes.steps import H2, Q0R, TAIL, THICKNESS, VECTOR
+from forward_models.normal_modes.rates import TAIL
+from forward_models.normal_modes.steps import H2, Q0R, THICKNESS, VECTOR
 
 
 @inner

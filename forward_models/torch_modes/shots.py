@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from forward_models.normal_modes.steps import CHECK_EVERY, H2, Q0R, TAIL
+from forward_models.normal_modes.rates import TAIL
+from forward_models.normal_modes.steps import CHECK_EVERY, H2, Q0R
 from forward_models.torch_modes.blocks import FUSED_SIZES, Passage
 from forward_models.torch_modes.table import Lanes, Table
 
