@@ -22,7 +22,8 @@ from forward_models.normal_modes.real_modes import neighbour_distance
 from forward_models.normal_modes.roughness import scattering_shift
 from forward_models.normal_modes.sums import by_distance, sum_modes
 
-# The error that is left to one more Newton step, in shares of the distance to the next root.
+# The error of mode functions, and that of roots before their last Newton step, in shares of the
+# distance to the next root: differences need no more.
 _ERROR = 1e-7
 
 

@@ -23,8 +23,9 @@ def trapped_modes(
 ) -> tuple[Lanes, np.ndarray, np.ndarray]:
     """(lanes, x, distance): ``counts`` modes of each item, with the loss if ``exact``.
 
-    What is left to a last Newton step is 1e-7 of ``distance``, that of the root from its neighbour
-    without the loss, or so; ``distance`` is 0 where there is nothing left.
+    A complex x is left with an error of 1e-10 of ``distance``, that of the root from its neighbour
+    without the loss, which is little for mode functions; one more Newton step makes it exact.
+    Where there is nothing left to do ``distance`` is 0.
     """
     lanes, real_x = real_modes(items, counts)
     lanes = choose_nodes(items, lanes, real_x)
