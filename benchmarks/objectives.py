@@ -10,6 +10,7 @@ as repaired and as released; they have no density.
 
     python benchmarks/objectives.py --seconds 20 --seeds 2 --tasks arm      # a first look
     python benchmarks/objectives.py --keep                                   # ten hours
+    python benchmarks/objectives.py --seconds 10 --observations 3 --keep     # as kept: an hour and a half
 
 Finished rows are kept in DIR/rows.jsonl (`--work DIR`) and not computed again; the table has all
 that were made with the same settings.
@@ -238,7 +239,8 @@ def summary(rows: list[dict[str, Any]]) -> tuple[str, dict[str, object]]:
     """The table, mean ± sd over seeds, and the same numbers by name."""
     lines = [f"{'task':14} {'objective':18}" + "".join(f"{c:>18}" for c in COLUMNS)]
     answer: dict[str, object] = {}
-    for task, entry in dict.fromkeys((row["task"], row["entry"]) for row in rows):
+    names = dict.fromkeys((row["task"], row["entry"]) for row in rows)
+    for task, entry in sorted(names, key=lambda name: list(TASKS).index(name[0])):
         of_entry = [row for row in rows if (row["task"], row["entry"]) == (task, entry)]
         cells = []
         for column in COLUMNS:
