@@ -10,7 +10,7 @@ as repaired and as released; they have no density.
 
     python benchmarks/objectives.py --seconds 20 --seeds 2 --tasks arm      # a first look
     python benchmarks/objectives.py --keep                                   # ten hours
-    python benchmarks/objectives.py --seconds 10 --observations 3 --keep     # as kept: an hour and a half
+    python benchmarks/objectives.py --seconds 10 --observations 3 --keep     # as kept; 90 minutes
 
 Finished rows are kept in DIR/rows.jsonl (`--work DIR`) and not computed again; the table has all
 that were made with the same settings.
