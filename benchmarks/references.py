@@ -113,20 +113,20 @@ def by_samplers(
     posteriors, seconds = {}, {}
     for name, settings in SETTINGS.items():
         out = work / f"{seed}-{name}.nc"
+        if resume and out.exists():  # of a run that was killed after it
+            posteriors[name], seconds[name] = read_posterior(out), np.nan
+            continue
         begun = time.process_time()
-        if resume and out.exists():
-            posteriors[name] = read_posterior(out)
-        else:
-            posteriors[name] = mcmc(
-                measurement,
-                scenario,
-                sampler=name,
-                seed=seed,
-                out=out,
-                resume=resume,
-                settings=settings,
-                progress=None,
-            )
+        posteriors[name] = mcmc(
+            measurement,
+            scenario,
+            sampler=name,
+            seed=seed,
+            out=out,
+            resume=resume,
+            settings=settings,
+            progress=None,
+        )
         seconds[name] = time.process_time() - begun
     rng = np.random.default_rng(seed)
     drawn = {name: equal_weight(p, DRAWS, rng) for name, p in posteriors.items()}
@@ -215,7 +215,7 @@ def summary(rows: list[Row]) -> dict[str, object]:
     answer: dict[str, object] = {"n": len(rows), "agree": sum(map(agree, rows))}
     for name in rows[0]:
         if name.startswith(("seconds_", "likelihoods_")):
-            answer[f"{name}_mean"] = float(np.mean([row[name] for row in rows]))
+            answer[f"{name}_mean"] = float(np.nanmean([row[name] for row in rows]))
     if "c2st" in rows[0]:
         answer["c2st_mean"] = float(np.mean([row["c2st"] for row in rows]))
         answer["c2st_max"] = float(np.max([row["c2st"] for row in rows]))
