@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 from record import finish
+from references import FOLDER, agreed
 
-from oceaninv import infer, load_scenario
+from oceaninv import infer
 from oceaninv.diagnostics import c2st
 from oceaninv.inference import Model
 from oceaninv.measurement.synthetic import synthetic_measurement
@@ -27,8 +27,6 @@ from oceaninv.posterior import equal_weight
 
 SEED = 20_000  # far from the seeds of training
 DRAWS = 2000
-REFERENCES = Path(__file__).parent / "references"
-AGREE = 0.53  # C2ST above which its two samplers do not agree on a measurement
 
 
 def main() -> None:
@@ -38,7 +36,7 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="write benchmarks/results/")
     arguments = parser.parse_args()
     model = Model.load(arguments.model)
-    references = reference_draws(model)
+    references = agreed(FOLDER / f"{model.scenario.name}.npz", model.scenario)
     lines = [
         "measurement  network alone  refined  likelihoods  seconds  reliable  C2ST raw"
         "  to reference: raw  re-weighted"
@@ -107,23 +105,6 @@ def main() -> None:
         seed=SEED,
         keep=arguments.keep,
     )
-
-
-def reference_draws(model: Model) -> dict[int, np.ndarray]:
-    """Draws (m, d) of the exact posterior by the seed of the measurement; none of other scenarios.
-
-    Raises:
-        SystemExit: references of another version of the scenario.
-    """
-    path = REFERENCES / f"{model.scenario.name}.npz"
-    if not path.is_file():
-        return {}
-    with np.load(path, allow_pickle=False) as kept:
-        if str(kept["scenario_hash"]) != load_scenario(model.scenario.name).hash():
-            raise SystemExit(f"{path}: is of another version of {model.scenario.name}")
-        agreed = kept["c2st"] < AGREE if "c2st" in kept.files else np.ones(len(kept["seed"]), bool)
-        pairs = zip(kept["seed"][agreed], kept["draws"][agreed], strict=True)
-        return {int(seed): draws.astype(np.float64) for seed, draws in pairs}
 
 
 if __name__ == "__main__":

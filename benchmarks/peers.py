@@ -22,12 +22,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from record import finish
+from references import FOLDER, agreed
 
 from oceaninv import infer, load_scenario, train
 from oceaninv.diagnostics import c2st
@@ -41,7 +43,6 @@ from oceaninv.scenario import Scenario
 from oceaninv.simulation import TrainingSet, load_training_set, simulate
 
 SEED = 20_000  # of the measurements, far from the seeds of training
-REFERENCES = Path(__file__).parent / "references"
 DRAWS = 2000
 SAMPLES = 10_000
 
@@ -68,22 +69,14 @@ def main() -> None:
             simulate(scenario, count, data, seed=1)
         ours, our_seconds = our_model(scenario, data, arguments, Path(folder))
         peer, peer_seconds, epochs = sbi_estimator(ours, load_training_set(data), arguments, folder)
-
-        quick, quick_seconds = (
-            (None, 0.0)
-            if scenario.training.gauss_newton
-            else trained(scenario, data, Path(folder) / "quick", 0.5 * peer_seconds / 60)
-        )
-
-    samplers: dict[str, tuple[Sampler, float]] = {
-        "oceaninv, raw": (lambda m, n, s: our_draws(ours, m, n, s), our_seconds),
-        "sbi NPE, spline flow": (lambda m, n, s: sbi_draws(peer, ours, m, n, s), peer_seconds),
-    }
-    if quick:
-        samplers["oceaninv, quick"] = (
-            lambda m, n, s: our_draws(quick, m, n, s),
-            quick_seconds,
-        )
+        samplers: dict[str, tuple[str, Sampler, float]] = {
+            "ours": ("oceaninv, raw", partial(our_draws, ours), our_seconds),
+            "sbi": ("sbi NPE, spline flow", partial(sbi_draws, peer, ours), peer_seconds),
+        }
+        if not scenario.training.gauss_newton:
+            half = 0.5 * peer_seconds / 60
+            quick, seconds = trained(scenario, data, Path(folder) / "quick", half)
+            samplers["quick"] = ("oceaninv, quick", partial(our_draws, quick), seconds)
     references = reference_draws(ours, arguments)
     count = arguments.simulations or scenario.training.n_simulations
     ended = "until it converged"
@@ -102,7 +95,7 @@ def main() -> None:
         "n": len(references),
         "sbi_epochs": epochs,
     }
-    for name, (sample, training) in samplers.items():
+    for key, (name, sample, training) in samplers.items():
         scores, outside = [], []
         for i, (measurement, exact) in enumerate(references):
             draws = sample(measurement, 4 * DRAWS, i)
@@ -119,7 +112,6 @@ def main() -> None:
             f"{training:12.0f}  {seconds:12.1f} for {arguments.timed}"
         )
         print(lines[-1], flush=True)
-        key = {"oceaninv, raw": "ours", "oceaninv, quick": "quick"}.get(name, "sbi")
         answer |= {
             f"{key}_c2st": float(np.mean(scores)),
             f"{key}_outside_prior": float(np.mean(outside)),
@@ -202,14 +194,10 @@ def reference_draws(
     ours: Model, arguments: argparse.Namespace
 ) -> list[tuple[Measurement, np.ndarray]]:
     """Held-out measurements, each with equally weighted draws of its posterior, (m, d)."""
-    path = arguments.references or REFERENCES / f"{ours.scenario.name}.npz"
+    path = arguments.references or FOLDER / f"{ours.scenario.name}.npz"
     if path.is_file():
-        with np.load(path) as kept:
-            seeds, draws = kept["seed"][: arguments.n], kept["draws"][: arguments.n]
-        return [
-            (synthetic_measurement(ours.scenario, seed=int(s))[0], d.astype(np.float64))
-            for s, d in zip(seeds, draws, strict=True)
-        ]
+        kept = list(agreed(path, ours.scenario).items())[: arguments.n]
+        return [(synthetic_measurement(ours.scenario, seed=s)[0], draws) for s, draws in kept]
     print(f"no {path}: our re-weighted posteriors are the reference", flush=True)
     pairs = []
     for i in range(arguments.n):

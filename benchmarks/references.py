@@ -170,7 +170,7 @@ def read(path: Path, scenario: Scenario) -> list[Row]:
         known = str(file["scenario_hash"])
         if known != scenario.hash():
             raise SystemExit(
-                f"{path}: is of another version of {scenario.name}; start anew without --resume"
+                f"{path}: is of another version of {scenario.name}; make it again without --resume"
             )
         columns = {
             name: file[name] for name in file.files if name not in {"names", "scenario_hash"}
@@ -178,6 +178,12 @@ def read(path: Path, scenario: Scenario) -> list[Row]:
     return [
         {name: values[i] for name, values in columns.items()} for i in range(len(columns["seed"]))
     ]
+
+
+def agreed(path: Path, scenario: Scenario) -> dict[int, np.ndarray]:
+    """Draws (m, d) of the posteriors on which the samplers agree, by seed; none without a file."""
+    rows = read(path, scenario) if path.is_file() else []
+    return {int(row["seed"]): np.asarray(row["draws"], float) for row in rows if agree(row)}
 
 
 def counted(rows: list[Row]) -> str:

@@ -223,7 +223,7 @@ def _note(
     work: Any,
     row: int,
 ) -> None:
-    """Cotangents of step j by the columns above; ``scale`` of log ρ, ``grown`` of log h."""
+    """Cotangents of step j by ``adjoint``'s columns; ``scale`` of log ρ, ``grown`` of log h."""
     h2, inv_h = stack[j, H2], 1.0 / stack[j, THICKNESS]
     inv_rho = stack[j, THICKNESS] * stack[j, INV_HRHO]
     put_row(work, row, m, -h2 * g_z)

@@ -178,9 +178,9 @@ def build_steps(
                     legendre(trial, x_min[item], total)
                     joined = mergeable(total, x_min[item], x_max[item])
                 if joined:
-                    _copy_row(raw, trial)
+                    raw, trial = trial, raw
                 else:
-                    _copy_row(raw, own)
+                    raw, own = own, raw
                     legendre(raw, x_min[item], total)
                     filled, above = 0.0, decay
                     row += 1
@@ -218,13 +218,6 @@ def build_steps(
         piece[:used].copy(),
         edges[:used].copy(),
     )
-
-
-@inner
-def _copy_row(to: Any, values: Any) -> None:
-    """Copies a row; an assignment of slices takes the compiler seconds."""
-    for n in range(to.size):
-        to[n] = values[n]
 
 
 @inner
