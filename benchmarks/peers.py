@@ -6,8 +6,8 @@ is more than a feature of the data, it sees those of the data. Both are judged b
 (C2ST: 0.5 cannot be told apart) against reference posteriors, by `references/SCENARIO.npz` where
 there is one and by our re-weighted posterior otherwise; and by their time. sbi trains with one draw
 of the noise, as its interface has it; ours draws it anew in every epoch. A second network of ours
-has half of sbi's time for its epochs, where a limit can be kept (not with `gauss_newton`): with
-what comes before and after them, counted here, it is done before sbi.
+has half of sbi's time for its epochs, where a limit can be kept (not with `gauss_newton`); what
+comes before and after them is in its seconds too.
 
     pip install '.[peers]'
     python benchmarks/peers.py swellex96-2p
