@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -196,10 +197,11 @@ def repeated(call: Callable[[], object], repeat: int) -> list[float]:
     return seconds
 
 
-def solve(batch: Batch, kind: str, tones: list[float] | None = None) -> torch.Tensor:
+def solve(batch: Batch, kind: str, tones: list[float] | None = None, **how: Any) -> torch.Tensor:
     """Pressure (B, F, 1, R, K) of the cases' geometry.
 
-    The limit of phase speed is that of the half-space, where the cases do not set another.
+    The limit of phase speed is that of the half-space, where the cases do not set another; ``how``
+    is for ``pressure``.
     """
     limits = {case.env["c_high"] for case in batch.cases}
     return pressure(
@@ -210,6 +212,7 @@ def solve(batch: Batch, kind: str, tones: list[float] | None = None) -> torch.Te
         range_m=batch.range_m,
         c_high=limits.pop() if len(limits) == 1 else None,
         attenuation=kind,
+        **how,
     )
 
 

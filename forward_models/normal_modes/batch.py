@@ -22,6 +22,7 @@ from forward_models.seabed import DB_PER_NEPER, attenuation_to_nepers
 Numbers = Tensor | np.ndarray | Sequence[float] | float
 
 _ON_THE_BOTTOM = 1e-6  # m
+_SLICES = 8  # of a batch, at least
 
 _KIND = {"half_space": HALF_SPACE, "rigid": RIGID, "vacuum": VACUUM}
 
@@ -204,13 +205,14 @@ def within_solid(environment: Environment, depth: Tensor, name: str) -> dict[int
 def in_parallel(work: Callable[[slice], None], batch: int) -> None:
     """Runs ``work`` on slices of the batch, one thread a core; the kernels release the GIL.
 
-    Slices are small, so that uneven environments keep every core busy.
+    Slices are small, so that uneven environments keep every core busy, but no smaller than that:
+    what numpy does for a slice is done by one thread at a time.
     """
     threads = min(_cores(), batch)
     if threads <= 1:
         work(slice(0, batch))
         return
-    size = max(1, min(64, math.ceil(batch / (4 * threads))))
+    size = max(1, min(64, math.ceil(batch / max(threads, _SLICES))))
     slices = [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(work, slices):

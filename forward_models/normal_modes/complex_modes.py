@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import cmath
 import math
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -141,26 +140,51 @@ def _deflated(
     )
     item = lanes.item[lane]
     lossy = np.argmax(items.steps[items.first[item] : items.first[item + 1], Q0I])
-    beyond = []  # roots that are faster than any member without the loss
-    for trial, node in product(trials.tolist(), (lanes.node[lane], lossy)):
-        at: complex = trial
-        move: complex = math.inf
-        at_node = Lanes(np.array([item]), np.array([node]))
-        for _ in range(4 * NEWTON_LIMIT):
-            value, change = wronskian_of(items, at_node, np.array([at]), np.ones(1))
-            pull = np.sum(1.0 / (at - others)) if np.all(others != at) else np.nan
-            with np.errstate(all="ignore"):  # a trial far from any root may overflow: the next one
-                ratio = change[0] / value[0] if value[0] != 0 else np.inf
-                move = 1.0 / (ratio - pull)
-            at -= move
-            if not abs(move) > _DEFLATED * spacing:
-                break
-        apart = np.abs(at - others).min(initial=np.inf) > 1e-6 * spacing
-        if abs(move) <= _DEFLATED * spacing and apart and at.imag > -1e-6 * spacing:
-            if at.real > items.x_min[item]:
-                return complex(at)
-            beyond.append(complex(at))
+    trials = np.repeat(trials, 2)
+    node = np.tile([lanes.node[lane], lossy], trials.size // 2)
+    # A mode that is nearer to cut-off than the loss moves it passes it: no other has its root.
+    above = start[lane].real - items.x_min[item]
+    passes = above < max(abs(drift[lane]), items.q_bottom[item].imag)
+    beyond: list[complex] = []  # roots that are faster than any member without the loss
+    ladders = 2 * (1 + 2 * ladder.size)
+    for part in (slice(0, 2), slice(2, ladders), slice(ladders, None)):
+        found, good = _apart(items, item, node[part], trials[part], others, spacing)
+        good &= found.imag > -1e-6 * spacing
+        members = found[good & (found.real > items.x_min[item])]
+        if members.size:
+            return complex(members[0])
+        beyond.extend(found[good].tolist())
+        if beyond and passes:
+            break
     return beyond[0] if beyond else complex(x[lane])
+
+
+def _apart(
+    items: Items,
+    item: int,
+    node: np.ndarray,
+    trial: np.ndarray,
+    others: np.ndarray,
+    spacing: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(x, found): roots of W / Π (x - others) near each trial, and whether they are new ones."""
+    at, last = trial.astype(complex), np.full(trial.size, np.inf)
+    active = np.argsort(node, kind="stable")
+    for _ in range(2 * NEWTON_LIMIT):
+        here = at[active]
+        of_item = Lanes(np.full(active.size, item), node[active])
+        value, change = wronskian_of(items, of_item, here, np.ones(active.size))
+        # A trial far from any root may overflow or meet another root, which ends it.
+        with np.errstate(all="ignore"):
+            pull = (1.0 / (here[:, None] - others)).sum(axis=1)
+            move = np.where(value == 0, 0.0, 1.0 / (change / value - pull))
+        move[(here[:, None] == others).any(axis=1)] = np.nan
+        at[active], last[active] = here - move, np.abs(move)
+        active = active[last[active] > _DEFLATED * spacing]
+        if active.size == 0:
+            break
+    nearest = np.abs(at[:, None] - others).min(axis=1, initial=np.inf)
+    return at, (last <= _DEFLATED * spacing) & (nearest > 1e-6 * spacing)
 
 
 def _duplicates(lanes: Lanes, x: np.ndarray, start: np.ndarray, spacing: np.ndarray) -> np.ndarray:

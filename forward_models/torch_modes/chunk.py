@@ -41,6 +41,7 @@ class DeviceModes:
     """
 
     counts: Tensor
+    table: Table
     lanes: Lanes
     x: Tensor
     k: Tensor
@@ -110,4 +111,4 @@ def solve_table(
         # dx/dω at ω = 1 for k² ∝ ω²: ω dx/dω, and dk/dω = (dx/dω) / 2k.
         by_omega = drift_of(table, lanes, ends, x, loss, finish, ALONG_FREQUENCY)
         group_speed = 1.0 / (by_omega / (2.0 * omega[lanes.item] * x.sqrt())).real
-    return DeviceModes(counts, lanes, x, k, phi, group_speed)
+    return DeviceModes(counts, table, lanes, x, k, phi, group_speed)

@@ -90,6 +90,8 @@ def newton(
     x = x.clone()
     converged = torch.zeros(x.shape, dtype=torch.bool, device=x.device)
     ends = ends_of(table, lanes, x.real, last=False)
+    if table.kernels:
+        return table.kernels.newton(table, lanes, ends, x, loss, tolerance, NEWTON_LIMIT, dtype)
     active = torch.arange(x.numel(), device=x.device)
     for _ in range(NEWTON_LIMIT):
         if active.numel() == 0:
@@ -176,9 +178,12 @@ def _on_the_host(table: Table, lanes: Lanes, start: Tensor, drift: Tensor) -> tu
 
     def solve(part: slice) -> None:
         lanes_of = slice(first[part.start], first[part.stop])
-        own = host.Lanes(item[lanes_of], node[lanes_of])
+        among, index = np.unique(item[lanes_of], return_inverse=True)
+        items = table.items
+        some = items.sheets(among, items.kind[among], items.x_min[among], items.x_max[among])
+        own = host.Lanes(index, node[lanes_of])
         solved, roots = compiled.complex_modes(
-            table.items,
+            some,
             own,
             real[lanes_of] + 0j,
             change[lanes_of],

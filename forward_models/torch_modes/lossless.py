@@ -33,11 +33,13 @@ def lossless(
     """(W, ∂W/∂x, Im ∂W/∂loss) of each lane of the lossless guide, with one common factor."""
     shots = make_shots(table, lanes, ends)
     at = x[shots.lane]
-    state = [row[shots.order].to(dtype) for row in real_starts(table, lanes, ends, x)]
+    state = torch.stack(real_starts(table, lanes, ends, x))[:, shots.order].to(dtype)
+    if table.kernels:
+        table.kernels.carry_lossless(table, shots, at, state)
     for block in shots.blocks:
         n = block.alive
         run(carry, passage_of(shots, table, block), [at[:n]], [row[:n] for row in state])
-    above, below = shots.unsorted(torch.stack(state).to(torch.float64))
+    above, below = shots.unsorted(state.to(torch.float64))
     f, g, fx, gx, fl, gl = above
     u, v, ux, vx, ul, vl = below
     unit = unit_at(table, lanes, x)

@@ -10,9 +10,7 @@ from torch import Tensor
 
 from forward_models.normal_modes.steps import (
     H2,
-    HALF_SPACE,
     HRHO,
-    PERTURBED_HALF_SPACE,
     Q0I,
     Q0R,
     THICKNESS,
@@ -24,7 +22,7 @@ from forward_models.normal_modes.steps import (
 from forward_models.normal_modes.wronskian import ALONG_X
 from forward_models.torch_modes.propagator import complex_eta_functions
 from forward_models.torch_modes.shots import Block, Ends, Shots, make_shots
-from forward_models.torch_modes.states import half_space_decay
+from forward_models.torch_modes.states import half_space_decay, is_half_space
 from forward_models.torch_modes.table import Lanes, Table
 from forward_models.torch_modes.wronskian import shoot
 
@@ -52,13 +50,27 @@ def mode_functions(
     cut = (ends.lower < table.size[lanes.item])[:, None] & (step >= ends.lower[:, None])
     within = (passed >= 0) & ~cut
     shots = make_shots(table, lanes, ends)
+    if table.kernels:
+        hanging = table.kernels.Hanging.at(step_of, n)
+        states = shoot(table, lanes, ends, shots, x, loss, dtype, hanging=hanging)
+        factor = _factors(table, lanes, states, from_above, hanging.log)
+        row = torch.where(
+            step < table.size[lanes.item][:, None], step + table.first[lanes.item][:, None], -1
+        )
+        return table.kernels.within_steps(
+            table,
+            lanes,
+            torch.where(within, row, -2),
+            offset_of[lanes.item],
+            x,
+            loss,
+            factor,
+            hanging.kept,
+        )
     kept = _Kept.make(shots, torch.where(within, passed, 0), from_above, x.dtype)
-    above, below, logs = shoot(table, lanes, ends, shots, x, loss, dtype, watch=kept.watch)
-    amplitude = torch.stack(_amplitudes(table, lanes, above, below), dim=1)
+    states = shoot(table, lanes, ends, shots, x, loss, dtype, watch=kept.watch)
+    factor = _factors(table, lanes, states, from_above, kept.log.view(n, d))
     result = torch.empty((n, d), dtype=x.dtype, device=x.device)
-    end_log = torch.where(from_above, logs[0][:, None], logs[1][:, None])
-    scale = torch.exp(kept.log.view(n, d) - end_log)
-    factor = torch.where(from_above, amplitude[:, :1], amplitude[:, 1:]) * scale
     rows = max(1, _SLICE // d)
     for a in range(0, n, rows):
         part = slice(a, a + rows)
@@ -135,8 +147,18 @@ def _locate(table: Table, depth: Tensor) -> tuple[Tensor, Tensor]:
     return low, depth - top
 
 
-def _amplitudes(table: Table, lanes: Lanes, above: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
-    """Factors that join the two shots at the match node and give the mode unit norm."""
+def _factors(
+    table: Table,
+    lanes: Lanes,
+    states: tuple[Tensor, Tensor, tuple[Tensor, Tensor]],
+    from_above: Tensor,
+    log: Tensor,
+) -> Tensor:
+    """(lane, D) that join the two shots at the match node and give the mode unit norm.
+
+    ``log`` is of the scale taken out where the state at a depth was kept.
+    """
+    above, below, (log_above, log_below) = states
     f, g, df, dg = above
     u, v, du, dv = below
     row = table.first[lanes.item] + torch.minimum(lanes.node, table.size[lanes.item] - 1)
@@ -146,7 +168,9 @@ def _amplitudes(table: Table, lanes: Lanes, above: Tensor, below: Tensor) -> tup
     join = (f * weight_u + g * weight_v) / (u * weight_u + v * weight_v)
     norm = (f * dg - g * df) - join * join * (u * dv - v * du)
     amplitude = 1.0 / norm.sqrt()
-    return amplitude, amplitude * join
+    amplitude = torch.stack([amplitude, amplitude * join], dim=1)
+    scale = torch.exp(log - torch.where(from_above, log_above[:, None], log_below[:, None]))
+    return torch.where(from_above, amplitude[:, :1], amplitude[:, 1:]) * scale
 
 
 def _at_offset(
@@ -170,7 +194,7 @@ def _at_offset(
     )
     beyond = step >= size
     # On a rigid bottom, not in it.
-    hard = (kind != HALF_SPACE) & (kind != PERTURBED_HALF_SPACE)
+    hard = ~is_half_space(kind)
     below = torch.where(
         hard, (offset < 1e-6).to(x.dtype), torch.exp(-gamma * torch.where(beyond, offset, 0.0))
     )

@@ -37,20 +37,27 @@ def phase(
     """
     shots = make_shots(table, lanes, ends)
     at = x[shots.lane]
-    state = [row[shots.order].to(dtype) for row in real_starts(table, lanes, ends, x)[:4]]
-    state.append(torch.zeros_like(state[0]))
+    starts = real_starts(table, lanes, ends, x)[:4]
+    state = torch.stack([*starts, torch.zeros_like(starts[0])])[:, shots.order].to(dtype)
+    if table.kernels:
+        table.kernels.carry_phase(table, shots, at, state)
     for block in shots.blocks:
         n = block.alive
         run(carry, passage_of(shots, table, block), [at[:n]], [row[:n] for row in state])
-    axis = table.first[lanes.item] + lanes.node
-    h2, q0, inv_hrho = table.columns((H2, Q0R, INV_HRHO), axis)
-    # Any fixed positive scale gives the same roots; this one makes Θ nearly linear in phase.
-    scale = ((q0 - table.x_min[lanes.item]).clamp(min=1e-12) * h2).sqrt() * inv_hrho
-    rows = torch.stack(state).to(torch.float64)
-    above, below = shots.unsorted(rows)
+    scale = scale_of(table, lanes)
+    above, below = shots.unsorted(state.to(torch.float64))
     upper, slope = _angle(above, scale)
     lower, d_lower = _angle(below, scale)
     return math.pi * (above[4] + below[4]) + upper - lower, slope - d_lower
+
+
+def scale_of(table: Table, lanes: Lanes) -> Tensor:
+    """What φ is multiplied by before the angle of the state is taken.
+
+    Any fixed positive scale gives the same roots; this one makes Θ nearly linear in phase.
+    """
+    h2, q0, inv_hrho = table.columns((H2, Q0R, INV_HRHO), table.first[lanes.item] + lanes.node)
+    return ((q0 - table.x_min[lanes.item]).clamp(min=1e-12) * h2).sqrt() * inv_hrho
 
 
 def carry(

@@ -18,7 +18,7 @@ from forward_models.normal_modes.real_modes import (
     _ducts,
 )
 from forward_models.torch_modes.lossless import lossless
-from forward_models.torch_modes.phase import phase
+from forward_models.torch_modes.phase import phase, scale_of
 from forward_models.torch_modes.shots import Ends, ends_of
 from forward_models.torch_modes.table import Lanes, Table
 
@@ -146,6 +146,24 @@ def _narrow(
     """x of (x, low, high) by Newton's method, the chosen lanes, until moves are below tolerance."""
     x, low, high = bracket
     active = torch.nonzero(chosen).flatten()
+    least = 4e-16 * table.x_max[lanes.item]
+    if table.kernels:
+        part = lanes[active]
+        some = (x[active], low[active], high[active])
+        table.kernels.search(
+            table,
+            part,
+            ends[active],
+            order[active],
+            some,
+            tolerance[active],
+            scale_of(table, part),
+            least[active],
+            _BISECTIONS,
+            dtype,
+        )
+        x[active], low[active], high[active] = some
+        return x
     for turn in range(_BISECTIONS):
         if active.numel() == 0:
             break
@@ -161,7 +179,7 @@ def _narrow(
             outside = torch.ones_like(outside)
         new = torch.where(outside, 0.5 * (a + b), new)
         x[active], low[active], high[active] = new, a, b
-        wide = b - a > 4e-16 * table.x_max[lanes.item[active]]
+        wide = b - a > least[active]
         active = active[((new - at).abs() > tolerance[active]) & wide]
     return x
 

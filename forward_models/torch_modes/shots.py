@@ -8,7 +8,6 @@ length of each block is chosen so that steps spent waiting stay below a tenth of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from forward_models.normal_modes.rates import TAIL
 from forward_models.normal_modes.steps import CHECK_EVERY, H2, Q0R
-from forward_models.torch_modes.blocks import FUSED_SIZES, Passage
+from forward_models.torch_modes.blocks import Passage
 from forward_models.torch_modes.table import Lanes, Table
 
 PADDING_LIMIT = 0.1
@@ -83,7 +82,11 @@ def make_shots(table: Table, lanes: Lanes, ends: Ends) -> Shots:
     first = table.first[lanes.item]
     count = torch.cat([lanes.node - ends.upper, ends.lower - lanes.node])
     row = torch.cat([first + ends.upper, first + ends.lower - 1])
-    return _sorted(count, row, len(lanes), FUSED_SIZES if table.fused else SIZES)
+    if table.kernels:
+        both, n = torch.arange(count.numel(), device=count.device), len(lanes)
+        sign = torch.where(both < n, 1, -1)
+        return Shots(both, both % max(n, 1), row, sign, count, [])
+    return _sorted(count, row, len(lanes))
 
 
 def ends_of(table: Table, lanes: Lanes, x: Tensor, *, last: bool) -> Ends:
@@ -95,7 +98,14 @@ def ends_of(table: Table, lanes: Lanes, x: Tensor, *, last: bool) -> Ends:
     size, first = table.size[lanes.item], table.first[lanes.item]
     node = lanes.node
     count, row = torch.cat([size - node, node]), torch.cat([first + node, first + node - 1])
-    shots = _sorted(count, row, len(lanes), SIZES)
+    if table.kernels:
+        sign = torch.ones_like(node)
+        made = table.kernels.reach(
+            table, row, torch.cat([sign, -sign]), count, torch.cat([x, x]), last=last
+        )
+        down, up = made[: len(lanes)], made[len(lanes) :]
+        return Ends(node - up, node + down)
+    shots = _sorted(count, row, len(lanes))
     at = x[shots.lane]
     decay = torch.zeros_like(at)
     never = torch.iinfo(torch.int64).max
@@ -123,7 +133,7 @@ def passage_of(shots: Shots, table: Table, block: Block) -> Passage:
     n = block.alive
     sign = shots.sign[:n]
     row, left = shots.row[:n] + sign * block.start, shots.count[:n] - block.start
-    return Passage(table.steps, row, sign, left, block.size, not table.fused)
+    return Passage(table.steps, row, sign, left, block.size)
 
 
 def rows_of(shots: Shots, table: Table, block: Block) -> Tensor:
@@ -133,7 +143,7 @@ def rows_of(shots: Shots, table: Table, block: Block) -> Tensor:
     return torch.where(i < shots.count[: block.alive], row, table.waiting)
 
 
-def _sorted(count: Tensor, row: Tensor, n: int, sizes: Sequence[int]) -> Shots:
+def _sorted(count: Tensor, row: Tensor, n: int) -> Shots:
     order = torch.argsort(count, descending=True, stable=True)
     count = count[order]
     sign = torch.where(order < n, 1, -1)
@@ -141,14 +151,14 @@ def _sorted(count: Tensor, row: Tensor, n: int, sizes: Sequence[int]) -> Shots:
     histogram = torch.bincount(count).cpu().numpy()
     # Shots that make more than i steps, for each i.
     alive = np.cumsum(histogram[::-1])[::-1][1:]
-    return Shots(order, lane, row[order], sign, count, make_blocks(alive, sizes))
+    return Shots(order, lane, row[order], sign, count, make_blocks(alive))
 
 
-def make_blocks(alive: np.ndarray, sizes: Sequence[int]) -> list[Block]:
-    """Blocks for ``alive[i]`` shots at step i that waste little; ``sizes`` fall to 1."""
+def make_blocks(alive: np.ndarray) -> list[Block]:
+    """Blocks for ``alive[i]`` shots at step i that waste little."""
     blocks, i = [], 0
     while i < alive.size:
-        for size in sizes:
+        for size in SIZES:
             useful = int(alive[i : i + size].sum())
             if i + size <= alive.size and size * int(alive[i]) <= (1.0 + PADDING_LIMIT) * useful:
                 break

@@ -14,7 +14,7 @@ from forward_models.torch_modes.chunk import DeviceModes, Precision
 from forward_models.torch_modes.stream import Device, stream_modes
 
 _TERMS = 1 << 22  # terms of mode sums that are held together
-_ROOT_I = complex(math.sqrt(0.5), math.sqrt(0.5))
+_TURN = complex(math.sqrt(math.pi), math.sqrt(math.pi))  # i √2π exp(-iπ/4) = √2π √i
 
 
 def modes_on(
@@ -79,6 +79,12 @@ def _sum_modes(
     device = modes.k.device
     columns = [torch.from_numpy(c).to(device) for c in (source, receiver)]
     frequencies = modes.counts.numel() // distance.shape[0]
+    none = (modes.counts == 0)[:, None, None]
+    if modes.table.kernels:
+        apart = distance[modes.lanes.item // frequencies]
+        travelled = _travelled(modes.k[:, None, None], apart)
+        result = modes.table.kernels.sum_modes(modes.phi, travelled, *columns, modes.counts)
+        return torch.where(none, complex(math.nan, math.nan), _TURN * result)
     counts = modes.counts.cpu().numpy()
     last = np.cumsum(counts)
     shape = (len(source), distance.shape[2])
@@ -91,14 +97,15 @@ def _sum_modes(
         part = slice(int(start), int(last[b - 1]))
         k, phi = modes.k[part, None, None], modes.phi[part]
         apart = distance[modes.lanes.item[part] // frequencies]
-        travelled = torch.exp(1j * k * apart) / torch.sqrt(k * apart)
-        terms = (phi[:, columns[0]] * phi[:, columns[1]])[:, :, None] * travelled
+        terms = (phi[:, columns[0]] * phi[:, columns[1]])[:, :, None] * _travelled(k, apart)
         result[a:b] = _segment_sums(terms, modes.counts[a:b])
         a = b
-    # i √2π exp(-iπ/4) = √2π √i
-    result *= math.sqrt(2.0 * math.pi) * _ROOT_I
-    none = (modes.counts == 0)[:, None, None]
-    return torch.where(none, complex(math.nan, math.nan), result)
+    return torch.where(none, complex(math.nan, math.nan), _TURN * result)
+
+
+def _travelled(k: Tensor, distance: Tensor) -> Tensor:
+    """What a range (m) makes of a mode."""
+    return torch.exp(1j * k * distance) / torch.sqrt(k * distance)
 
 
 def _segment_sums(terms: Tensor, counts: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from forward_models.torch_modes.table import Lanes, Table
 
 # States beyond are scaled down after a block, in which they grow by 2e13 at most: their squares and
 # products must not overflow.
-_LARGE = {torch.float64: LARGE, torch.float32: 1e3}
+LARGE_STATE = {torch.float64: LARGE, torch.float32: 1e3}
 _TINY = 1e-200  # of γ², so that its root can be divided by
 
 
@@ -52,7 +52,7 @@ def real_starts(table: Table, lanes: Lanes, ends: Ends, x: Tensor) -> list[Tenso
     short = ends.lower < size
     decay, by_x, by_loss = medium(first + (ends.lower - 1).clamp(min=0))
     kind, q, rho = table.kind[lanes.item], table.q_bottom[lanes.item], table.rho_bottom[lanes.item]
-    perturbed, space = kind == PERTURBED_HALF_SPACE, _is_half_space(kind)
+    perturbed, space = kind == PERTURBED_HALF_SPACE, is_half_space(kind)
     gamma = torch.sqrt(x - torch.where(perturbed, q, q.real + 0j) + _TINY)
     of_loss = torch.where(perturbed, gamma.imag, -(0.5 * q.imag / gamma).real)
     below = (
@@ -93,7 +93,7 @@ def complex_starts(
     short = ends.lower < size
     gamma, change = medium(first + (ends.lower - 1).clamp(min=0))
     kind, q, rho = table.kind[lanes.item], table.q_bottom[lanes.item], table.rho_bottom[lanes.item]
-    space = _is_half_space(kind)
+    space = is_half_space(kind)
     bottom, bottom_change = half_space_decay(x, loss, q, kind, direction)
     on_vacuum = (kind != RIGID).to(x.dtype)
     below = (
@@ -134,13 +134,14 @@ def half_space_decay(
 
 def rescaled(state: Sequence[Tensor], size: Tensor) -> tuple[list[Tensor], Tensor]:
     """(state, factor): states whose ``size`` has grown large are brought back to size one."""
-    factor = torch.where(size > _LARGE[size.dtype], 1.0 / size, 1.0)
+    factor = torch.where(size > LARGE_STATE[size.dtype], 1.0 / size, 1.0)
     return [row * factor for row in state], factor
 
 
 def _surface(table: Table, zero: Tensor, one: Tensor) -> tuple[Tensor, Tensor]:
-    return (one, zero) if table.items.top == RIGID else (zero, one)
+    return (one, zero) if table.top_is_rigid else (zero, one)
 
 
-def _is_half_space(kind: Tensor) -> Tensor:
+def is_half_space(kind: Tensor) -> Tensor:
+    """Whether waves decay below the last step."""
     return (kind == HALF_SPACE) | (kind == PERTURBED_HALF_SPACE)

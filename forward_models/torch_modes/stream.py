@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -15,16 +17,15 @@ from forward_models.normal_modes.batch import Problem, in_parallel
 from forward_models.normal_modes.chunk import Attenuation, require_known
 from forward_models.normal_modes.items import Items
 from forward_models.normal_modes.steps import HALF_SPACE
-from forward_models.torch_modes.blocks import can_fuse
 from forward_models.torch_modes.chunk import DeviceModes, Precision, solve_table
 from forward_models.torch_modes.table import Table
 
 Device = str | torch.device
 
-# Lanes of a chunk, by the kind of device. Memory follows it: about 4 kB a lane with 21 receivers.
-LANES = {"cpu": 1 << 13, "cuda": 1 << 19}
-# Kernels take a minute or two to compile: for fewer modes in all it is not spent.
-_WORTH_FUSING = 1 << 18
+# Lanes of a chunk: those that fill a processor's cache, and at most those that fill a GPU.
+_LANES, _MOST_LANES = 1 << 13, 1 << 21
+# Of a GPU's free memory a lane gets these bytes, and these for each depth; it needs a quarter.
+_BYTES, _BYTES_OF_DEPTH = 6000, 600
 
 
 def stream_modes(
@@ -60,18 +61,19 @@ def stream_modes(
     ):
         if asked:
             raise ModelInputError(f"{name}: is not known on a device; leave device out")
-    chunks = _chunks(problem, lanes or LANES.get(there.type, LANES["cpu"]))
+    chunks = _chunks(problem, lanes or _lanes_on(there, depth.shape[1]))
     omega = torch.from_numpy(problem.omega).to(there)
-    fused = can_fuse(there) and _mode_estimate(problem).sum() > _WORTH_FUSING
+    kernels = _kernels_for(there)
     with ThreadPoolExecutor(1) as ahead:
-        following = ahead.submit(_items, problem, chunks[0])
+        pinned = there.type == "cuda"
+        following = ahead.submit(_items, problem, chunks[0], pinned)
         for number, rows in enumerate(chunks):
             items = following.result()
             if number + 1 < len(chunks):
-                following = ahead.submit(_items, problem, chunks[number + 1])
+                following = ahead.submit(_items, problem, chunks[number + 1], pinned)
             at = depth[rows].to(there)
             modes = solve_table(
-                Table.upload(items, there, fused=fused),
+                Table.upload(items, there, kernels),
                 omega.repeat(at.shape[0]),
                 at.repeat_interleave(omega.numel(), dim=0),
                 exact=attenuation == "exact",
@@ -93,6 +95,22 @@ def _as_device(device: Device) -> torch.device:
     return there
 
 
+def _kernels_for(device: torch.device) -> ModuleType | None:
+    """The kernels of whole shots where they can be compiled: on CUDA with Triton."""
+    if device.type != "cuda" or importlib.util.find_spec("triton") is None:
+        return None
+    return importlib.import_module("forward_models.torch_modes.kernels")
+
+
+def _lanes_on(device: torch.device, depths: int) -> int:
+    """Lanes of a chunk."""
+    if device.type != "cuda":
+        return _LANES
+    free, _ = torch.cuda.mem_get_info(device)
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return max(_LANES, min(_MOST_LANES, free // (_BYTES + _BYTES_OF_DEPTH * depths)))
+
+
 def _chunks(problem: Problem, lanes: int) -> list[slice]:
     """Slices of the batch of about ``lanes`` modes each."""
     size = np.cumsum(_mode_estimate(problem))
@@ -106,31 +124,28 @@ def _chunks(problem: Problem, lanes: int) -> list[slice]:
 
 def _mode_estimate(problem: Problem) -> np.ndarray:
     """(B,) modes at all frequencies: the vertical phase of the steepest member over π."""
-    slowest = np.minimum(problem.c_top.real, problem.c_bottom.real)
-    omega = problem.omega[:, None]
-    x_min = np.full((problem.omega.size, len(problem)), 0.0)
-    x_min += (omega / problem.c_high) ** 2
+    # Real sound speeds, and so the phase of a radian a second, do not depend on the frequency.
+    slowest = np.minimum(problem.c_top[0].real, problem.c_bottom[0].real)
+    least = np.full(len(problem), problem.c_high**-2)
     if problem.bottom == HALF_SPACE:
-        x_min = np.maximum(x_min, (omega / problem.c_half.real) ** 2)
-    vertical = np.maximum((omega[:, :, None] / slowest) ** 2 - x_min[:, :, None], 0.0)
-    phase = (problem.thickness * np.sqrt(vertical)).sum(axis=2)
-    return np.ceil(phase / np.pi).sum(axis=0)
+        least = np.maximum(least, problem.c_half[0].real ** -2)
+    vertical = np.sqrt(np.maximum(slowest**-2 - least[:, None], 0.0))
+    phase = (problem.thickness * vertical).sum(axis=1)
+    return np.ceil(phase[:, None] * problem.omega / np.pi).sum(axis=1)
 
 
-def _items(problem: Problem, rows: slice) -> Items:
-    """The eigenproblems of a slice, made on all cores."""
+def _items(problem: Problem, rows: slice, pinned: bool) -> Items:
+    """The eigenproblems of a slice, made on all cores; steps in pinned memory if it says so."""
     made: dict[int, Items] = {}
 
     def work(part: slice) -> None:
         made[part.start] = problem.items(slice(rows.start + part.start, rows.start + part.stop))
 
     in_parallel(work, rows.stop - rows.start)
-    return _joined([made[start] for start in sorted(made)])
+    return _joined([made[start] for start in sorted(made)], pinned)
 
 
-def _joined(parts: list[Items]) -> Items:
-    if len(parts) == 1:
-        return parts[0]
+def _joined(parts: list[Items], pinned: bool) -> Items:
     sizes = [part.steps.shape[0] for part in parts]
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     firsts = [part.first[:-1] + offset for part, offset in zip(parts, offsets, strict=False)]
@@ -138,12 +153,18 @@ def _joined(parts: list[Items]) -> Items:
     def joined(name: str) -> np.ndarray:
         return np.concatenate([getattr(part, name) for part in parts])
 
-    pieces = [
-        part.piece + np.array([offset, 0]) for part, offset in zip(parts, offsets, strict=False)
-    ]
+    # Pinned memory is kept by torch for the next chunk, and goes to the device without a copy.
+    shape = (int(offsets[-1]), parts[0].steps.shape[1])
+    steps = torch.empty(shape, dtype=torch.float64, pin_memory=pinned).numpy()
+
+    def copy(some: slice) -> None:
+        for part, a, b in zip(parts[some], offsets[some], offsets[1:][some], strict=True):
+            steps[a:b] = part.steps
+
+    in_parallel(copy, len(parts))
     return Items(
         parts[0].top,
-        joined("steps"),
+        steps,
         np.concatenate([*firsts, offsets[-1:]]),
         joined("x_min"),
         joined("x_max"),
@@ -154,6 +175,7 @@ def _joined(parts: list[Items]) -> Items:
         joined("q_shear"),
         joined("open"),
         joined("x_interface"),
-        np.concatenate(pieces),
-        joined("edges"),
+        # What the knots of a step were is for gradients.
+        parts[0].piece[:0],
+        parts[0].edges[:0],
     )

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from forward_models.normal_modes.items import Items
-from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE, Q0I, THICKNESS
+from forward_models.normal_modes.steps import (
+    HALF_SPACE,
+    N_COLUMNS,
+    PERTURBED_HALF_SPACE,
+    Q0I,
+    RIGID,
+    THICKNESS,
+)
 
 
 @dataclass(frozen=True)
 class Table:
     """Eigenproblems of a chunk on a device.
 
-    ``steps`` is (column, step), steps of all items in turn and after them one that changes nothing,
+    ``rows`` is (step, column), steps of all items in turn and after them one that changes nothing,
     on which shots that have arrived wait for the others; ``items`` is where it came from.
-    With ``fused`` blocks of steps become kernels.
+    ``kernels`` are those of whole shots, None where blocks of tensor operations take their place.
     """
 
     items: Items
-    fused: bool
-    steps: Tensor
+    kernels: ModuleType | None
+    rows: Tensor
     first: Tensor
     size: Tensor
     x_min: Tensor
@@ -35,12 +43,12 @@ class Table:
     rho_bottom: Tensor
 
     @classmethod
-    def upload(cls, items: Items, device: torch.device, *, fused: bool = False) -> Table:
+    def upload(cls, items: Items, device: torch.device, kernels: ModuleType | None = None) -> Table:
         """The items as tensors; a few copies from the host."""
-        steps = np.zeros((items.steps.shape[1], items.steps.shape[0] + 1))
-        steps[:, :-1] = items.steps.T
+        rows = torch.empty((len(items.steps) + 1, N_COLUMNS), dtype=torch.float64, device=device)
+        rows[:-1] = torch.from_numpy(items.steps)
+        rows[-1] = 0.0
         arrays = (
-            steps,
             items.first[:-1],
             np.diff(items.first),
             items.x_min,
@@ -51,7 +59,7 @@ class Table:
             items.rho_bottom,
         )
         tensors = (torch.from_numpy(array).to(device) for array in arrays)
-        return cls(items, fused, *tensors)
+        return cls(items, kernels, rows, *tensors)
 
     def __len__(self) -> int:
         return self.size.numel()
@@ -59,16 +67,26 @@ class Table:
     @property
     def device(self) -> torch.device:
         """Where the tensors are."""
-        return self.steps.device
+        return self.rows.device
+
+    @property
+    def steps(self) -> Tensor:
+        """(column, step) view of the rows."""
+        return self.rows.T
 
     def columns(self, columns: Sequence[int], row: Tensor) -> list[Tensor]:
         """Columns of the table of steps at the rows given, each of the shape of ``row``."""
         return [self.steps[column][row] for column in columns]
 
     @property
+    def top_is_rigid(self) -> bool:
+        """Or the top is a vacuum."""
+        return self.items.top == RIGID
+
+    @property
     def waiting(self) -> int:
         """Index of the step that changes nothing."""
-        return self.steps.shape[1] - 1
+        return self.rows.shape[0] - 1
 
     def perturbed(self) -> Table:
         """The same with KRAKEN's real problem at the half-space, for first-order loss."""

@@ -14,7 +14,6 @@ from forward_models.normal_modes.wronskian import ALONG_FREQUENCY, ALONG_LOSS, A
 from forward_models.torch_modes.blocks import Passage, run
 from forward_models.torch_modes.lossless import unit_at
 from forward_models.torch_modes.propagator import (
-    Pair,
     Transfer,
     added,
     advance,
@@ -85,12 +84,19 @@ def shoot(
     dtype: torch.dtype,
     direction: int = ALONG_X,
     watch: Watch | None = None,
+    hanging: Any = None,
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-    """States (φ, ψ, ∂φ, ∂ψ) at the nodes, from above and from below, and their log scales."""
+    """States (φ, ψ, ∂φ, ∂ψ) at the nodes, from above and from below, and their log scales.
+
+    States on the way are seen by ``watch``; kernels take ``kernels.Hanging``.
+    """
     shot = [values[shots.lane] for values in (x.real, x.imag, loss)]
     starts = complex_starts(table, lanes, ends, x, loss, direction)
-    state = [part[shots.order].to(dtype) for row in starts for part in (row.real, row.imag)]
+    state = torch.stack([part for row in starts for part in (row.real, row.imag)])
+    state = state[:, shots.order].to(dtype)
     logs = torch.zeros_like(shot[0])
+    if table.kernels:
+        table.kernels.carry_complex(table, lanes, shots, shot, state, logs, direction, hanging)
     carry = _CARRIES[direction, watch is not None]
     if watch is not None:
         watch(Block(-1, 1, len(shots.lane)), [row[None] for row in state[:4]], logs)
@@ -105,7 +111,7 @@ def shoot(
         )
         if watch is not None:
             watch(block, passed, before)
-    parts = torch.stack(state).to(torch.float64)
+    parts = state.to(torch.float64)
     above, below = shots.unsorted(torch.complex(parts[0::2], parts[1::2]))
     return above, below, shots.unsorted(logs)
 
@@ -125,10 +131,9 @@ def _carry(
     x_real, x_imag, loss = shot
     *parts, log = state
     dtype = parts[0].dtype
-    number: Any = torch.complex if passage.together else Pair
 
-    def joined(real: Tensor, imag: Tensor) -> Any:
-        return number(real.to(dtype), imag.to(dtype))
+    def joined(real: Tensor, imag: Tensor) -> Tensor:
+        return torch.complex(real.to(dtype), imag.to(dtype))
 
     def matrices(columns: list[Tensor]) -> tuple[Transfer, ...]:
         h2, hrho, inv_hrho, q0, q0_loss, v1_real, v1_imag, v2_real, v2_imag = columns
@@ -149,14 +154,14 @@ def _carry(
         by_moments = transfer_by_moments(z, v1, dv1, dv2, hrho, inv_hrho, eta)
         return p, added(scaled(by_z, dz), by_moments)
 
-    f, g, df, dg = (number(*parts[i : i + 2]) for i in (0, 2, 4, 6))
+    f, g, df, dg = (torch.complex(*parts[i : i + 2]) for i in (0, 2, 4, 6))
     passed: list[tuple[Tensor, ...]] = []
     for p, d in passage.each(_COLUMNS, matrices):
         df, dg = advance_derivative(p, d, f, g, df, dg)
         f, g = advance(p, f, g)
         passed.append((f.real, f.imag, g.real, g.imag))
     rows = [part for value in (f, g, df, dg) for part in (value.real, value.imag)]
-    new, factor = rescaled(rows, sum(part.abs() for part in rows[:4]))
+    new, factor = rescaled(rows, torch.stack(rows[:4]).abs().sum(dim=0))
     kept = [torch.stack(part) for part in zip(*passed, strict=True)] if keep else None
     return [*new, log - factor.to(log.dtype).log()], kept
 

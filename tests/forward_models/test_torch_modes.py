@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -24,11 +21,10 @@ from forward_models import (
     stack,
 )
 from forward_models.normal_modes.batch import make_problem
-from forward_models.torch_modes import blocks, stream_modes
+from forward_models.torch_modes import stream_modes
 from forward_models.torch_modes.real_modes import count_modes, real_modes
-from forward_models.torch_modes.shots import SIZES, ends_of, make_blocks, make_shots
+from forward_models.torch_modes.shots import ends_of, make_blocks, make_shots
 from forward_models.torch_modes.table import Table
-from forward_models.torch_modes.wronskian import wronskian
 
 NO_CUDA = "NO CUDA DEVICE HERE: the path that runs on a GPU was tested on torch's CPU device only"
 DEVICES = [
@@ -146,20 +142,14 @@ def test_steps_spent_waiting_stay_below_a_fifth_in_a_mixed_batch() -> None:
     lanes, x = real_modes(table, count_modes(table, torch.float64), torch.float64)
     for last in (True, False):
         ends = ends_of(table, lanes, x, last=last)
-        for fused in (False, True):
-            shots = make_shots(replace(table, fused=fused), lanes, ends)
-            assert shots.useful <= shots.made < 1.2 * shots.useful
+        shots = make_shots(table, lanes, ends)
+        assert shots.useful <= shots.made < 1.2 * shots.useful
 
 
-@given(
-    st.lists(st.integers(1, 1000), min_size=1, max_size=60),
-    st.sampled_from([SIZES, blocks.FUSED_SIZES]),
-)
-def test_blocks_cover_all_steps_and_waste_a_tenth_at_most(
-    counts: list[int], sizes: tuple[int, ...]
-) -> None:
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=60))
+def test_blocks_cover_all_steps_and_waste_a_tenth_at_most(counts: list[int]) -> None:
     alive = np.array(sorted(counts, reverse=True))
-    found = make_blocks(alive, sizes)
+    found = make_blocks(alive)
     assert [b.start for b in found] == list(np.cumsum([0, *(b.size for b in found)])[:-1])
     assert sum(b.size for b in found) == alive.size
     assert all(b.alive == alive[b.start] for b in found)
@@ -183,31 +173,6 @@ def test_a_stream_holds_one_chunk_at_a_time_and_loses_nothing() -> None:
         assert max(modes.k.numel() for _, modes in chunks) <= max(1.1 * lanes, max(single))
         k = torch.cat([modes.k for _, modes in chunks])
         torch.testing.assert_close(k, whole.k, rtol=1e-12, atol=0)
-
-
-def test_the_form_that_is_fused_gives_the_same_states(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pairs of reals, step by step, as a GPU kernel is made from; here run as it stands."""
-
-    def unfused(carry: blocks.Carry, size: int) -> object:
-        return functools.partial(blocks._in_place, carry, size, False)
-
-    monkeypatch.setattr(blocks, "_fused", unfused)
-    case = load_case("mud")
-    problem = make_problem(case.environment, tones_of(case), case.env["c_high"])
-    items = problem.items(slice(0, 1))
-    answers = []
-    for fused in (False, True):
-        table = Table.upload(items, torch.device("cpu"), fused=fused)
-        lanes, x = real_modes(table, count_modes(table, torch.float64), torch.float64)
-        ends = ends_of(table, lanes, x, last=False)
-        for direction in (0, 1, 2):
-            at = x + 1e-4j * x
-            answers.append(
-                (x, *wronskian(table, lanes, ends, at, 0.5 + 0 * x, torch.float64, direction))
-            )
-    for one, other in zip(answers[:3], answers[3:], strict=True):
-        for a, b in zip(one, other, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(
