@@ -149,7 +149,7 @@ def choose_nodes(items: Items, lanes: Lanes, x: np.ndarray) -> Lanes:
     throughout a duct: the smallest one marks the duct that holds the mode. Of two modes that would
     become one (twin ducts) the second goes to its second choice.
     """
-    offset, axes, barrier = _ducts(items.steps, items.first)
+    offset, axes, barrier = find_ducts(items.steps, items.first)
     if axes.size == len(items):
         return lanes
     node = lanes.node.copy()
@@ -183,7 +183,7 @@ def choose_nodes(items: Items, lanes: Lanes, x: np.ndarray) -> Lanes:
 
 
 @kernel
-def _ducts(steps: Any, first: Any) -> Any:
+def find_ducts(steps: Any, first: Any) -> Any:
     """(offset, axes, barrier): axes[offset[i] : offset[i + 1]] are the duct axes of item i.
 
     An axis is a step where mean k² has a local maximum; the barrier is the lowest k² between two of

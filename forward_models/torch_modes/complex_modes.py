@@ -160,7 +160,9 @@ def _duplicates(lanes: Lanes, x: Tensor, start: Tensor, spacing: Tensor) -> Tens
 
 
 def _sheltered(table: Table, lanes: Lanes, x: Tensor) -> Tensor:
-    """(lane,) nodes where the modes are strong; chosen on the host, for the few that moved."""
+    """(lane,) nodes where the modes are strong, for the few that moved."""
+    if table.kernels:
+        return table.kernels.shelter(table, lanes, x, _FAR)
     item, node, at = (values.cpu().numpy() for values in (lanes.item, lanes.node, x))
     found = _least_decay(at, item, node, table.items.steps, table.items.first, _FAR)
     return torch.from_numpy(found).to(table.device)

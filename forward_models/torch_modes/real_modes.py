@@ -15,7 +15,6 @@ from forward_models.normal_modes.real_modes import (
     _MERGED,
     _OWN,
     _TWIN,
-    _ducts,
 )
 from forward_models.torch_modes.lossless import lossless
 from forward_models.torch_modes.phase import phase, scale_of
@@ -83,7 +82,7 @@ def choose_nodes(
 
     The rule is that of ``normal_modes.real_modes.choose_nodes``.
     """
-    offsets, axes_found, barriers = _ducts(table.items.steps, table.items.first)
+    offsets, axes_found, barriers = table.ducts
     if axes_found.size == len(table):
         return lanes
     offset, axes, barrier = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from types import ModuleType
@@ -16,9 +16,10 @@ from forward_models.errors import ModelInputError
 from forward_models.normal_modes.batch import Problem, in_parallel
 from forward_models.normal_modes.chunk import Attenuation, require_known
 from forward_models.normal_modes.items import Items
+from forward_models.normal_modes.real_modes import find_ducts
 from forward_models.normal_modes.steps import HALF_SPACE
 from forward_models.torch_modes.chunk import DeviceModes, Precision, solve_table
-from forward_models.torch_modes.table import Table
+from forward_models.torch_modes.table import Ducts, Table
 
 Device = str | torch.device
 
@@ -68,12 +69,12 @@ def stream_modes(
         pinned = there.type == "cuda"
         following = ahead.submit(_items, problem, chunks[0], pinned)
         for number, rows in enumerate(chunks):
-            items = following.result()
+            items, ducts = following.result()
             if number + 1 < len(chunks):
                 following = ahead.submit(_items, problem, chunks[number + 1], pinned)
             at = depth[rows].to(there)
             modes = solve_table(
-                Table.upload(items, there, kernels),
+                Table.upload(items, there, kernels, ducts),
                 omega.repeat(at.shape[0]),
                 at.repeat_interleave(omega.numel(), dim=0),
                 exact=attenuation == "exact",
@@ -134,18 +135,24 @@ def _mode_estimate(problem: Problem) -> np.ndarray:
     return np.ceil(phase[:, None] * problem.omega / np.pi).sum(axis=1)
 
 
-def _items(problem: Problem, rows: slice, pinned: bool) -> Items:
+def _items(problem: Problem, rows: slice, pinned: bool) -> tuple[Items, Ducts]:
     """The eigenproblems of a slice, made on all cores; steps in pinned memory if it says so."""
-    made: dict[int, Items] = {}
+    made: dict[int, tuple[Items, Ducts]] = {}
 
     def work(part: slice) -> None:
-        made[part.start] = problem.items(slice(rows.start + part.start, rows.start + part.stop))
+        items = problem.items(slice(rows.start + part.start, rows.start + part.stop))
+        made[part.start] = items, find_ducts(items.steps, items.first)
 
     in_parallel(work, rows.stop - rows.start)
-    return _joined([made[start] for start in sorted(made)], pinned)
+    parts, ducts = zip(*(made[start] for start in sorted(made)), strict=True)
+    offsets, axes, barriers = zip(*ducts, strict=True)
+    # Each part counts its axes from nothing.
+    counts = np.concatenate([np.diff(offset) for offset in offsets])
+    offset = np.concatenate([[0], np.cumsum(counts)])
+    return _joined(parts, pinned), (offset, np.concatenate(axes), np.concatenate(barriers))
 
 
-def _joined(parts: list[Items], pinned: bool) -> Items:
+def _joined(parts: Sequence[Items], pinned: bool) -> Items:
     sizes = [part.steps.shape[0] for part in parts]
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     firsts = [part.first[:-1] + offset for part, offset in zip(parts, offsets, strict=False)]

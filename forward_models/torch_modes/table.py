@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from forward_models.normal_modes.items import Items
+from forward_models.normal_modes.real_modes import find_ducts
 from forward_models.normal_modes.steps import (
     HALF_SPACE,
     N_COLUMNS,
@@ -20,17 +21,22 @@ from forward_models.normal_modes.steps import (
     THICKNESS,
 )
 
+# Offsets of each item's duct axes, the axes, and the barrier between the ducts of each item.
+Ducts = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Table:
     """Eigenproblems of a chunk on a device.
 
     ``rows`` is (step, column), steps of all items in turn and after them one that changes nothing,
-    on which shots that have arrived wait for the others; ``items`` is where it came from.
-    ``kernels`` are those of whole shots, None where blocks of tensor operations take their place.
+    on which shots that have arrived wait for the others; ``items`` is where it came from and
+    ``ducts`` what ``normal_modes.real_modes.find_ducts`` finds there. ``kernels`` are those of
+    whole shots, None where blocks of tensor operations take their place.
     """
 
     items: Items
+    ducts: Ducts
     kernels: ModuleType | None
     rows: Tensor
     first: Tensor
@@ -43,7 +49,13 @@ class Table:
     rho_bottom: Tensor
 
     @classmethod
-    def upload(cls, items: Items, device: torch.device, kernels: ModuleType | None = None) -> Table:
+    def upload(
+        cls,
+        items: Items,
+        device: torch.device,
+        kernels: ModuleType | None = None,
+        ducts: Ducts | None = None,
+    ) -> Table:
         """The items as tensors; a few copies from the host."""
         rows = torch.empty((len(items.steps) + 1, N_COLUMNS), dtype=torch.float64, device=device)
         rows[:-1] = torch.from_numpy(items.steps)
@@ -59,7 +71,9 @@ class Table:
             items.rho_bottom,
         )
         tensors = (torch.from_numpy(array).to(device) for array in arrays)
-        return cls(items, kernels, rows, *tensors)
+        if ducts is None:
+            ducts = find_ducts(items.steps, items.first)
+        return cls(items, ducts, kernels, rows, *tensors)
 
     def __len__(self) -> int:
         return self.size.numel()

@@ -13,6 +13,7 @@ from torch import Tensor
 from forward_models.torch_modes.kernels.launch import KINDS, WARP, on
 from forward_models.torch_modes.kernels.propagation import (
     ALONG_X,
+    H2,
     HALF_SPACE,
     HRHO,
     N_COLUMNS,
@@ -299,6 +300,41 @@ def _newton(
     tl.store(converged + lane, good, mask=held)
 
 
+@triton.jit
+def _least_decay(
+    table, item, node, first, size, x, result, n, FAR: tl.constexpr, LANES: tl.constexpr
+):
+    lane = tl.program_id(0) * LANES + tl.arange(0, LANES)
+    held = lane < n
+    item = tl.load(item + lane, mask=held, other=0)
+    node = tl.load(node + lane, mask=held, other=0)
+    first = tl.load(first + item)
+    size = tl.where(held, tl.load(size + item), 0)
+    x_real = tl.load(x + 2 * lane, mask=held, other=0.0)
+    x_imag = tl.load(x + 2 * lane + 1, mask=held, other=0.0)
+    least = tl.full([LANES], float("inf"), tl.float64)
+    best = node
+    for j in range(tl.max(size)):
+        inside = j < size
+        at = table + tl.where(inside, first + j, first) * N_COLUMNS
+        q = tl.load(at + Q0R)
+        gamma = square_root((x_real - q, x_imag - tl.load(at + Q0I)))[0]
+        better = inside & (q > x_real) & (gamma < least)
+        least = tl.where(better, gamma, least)
+        best = tl.where(better, j, best)
+    low, high = tl.minimum(best, node), tl.maximum(best, node)
+    nepers = tl.zeros([LANES], tl.float64)
+    for j in range(tl.max(high - low)):
+        inside = low + j < high
+        at = table + tl.where(inside, first + low + j, first) * N_COLUMNS
+        q = tl.load(at + Q0R)
+        gamma = square_root((x_real - q, x_imag - tl.load(at + Q0I)))[0]
+        # Beyond a barrier is another duct.
+        rate = tl.where(q <= x_real, -float("inf"), gamma * tl.sqrt(tl.load(at + H2)))
+        nepers += tl.where(inside, rate, 0.0)
+    tl.store(result + lane, tl.where(nepers > FAR, best, node), mask=held)
+
+
 class Hanging(NamedTuple):
     """Depths at which a complex shot keeps φ and ψ: where they hang, and what was kept.
 
@@ -418,3 +454,28 @@ def newton(
             num_warps=1,
         )
     return x, converged
+
+
+def shelter(table: Table, lanes: Lanes, x: Tensor, far: float) -> Tensor:
+    """(lane,) nodes of least decay where those are more than ``far`` nepers away.
+
+    The rule is that of ``normal_modes.complex_modes``.
+    """
+    result = torch.empty_like(lanes.node)
+    n = len(lanes)
+    if n:
+        with on(table.device):
+            _least_decay[triton.cdiv(n, WARP),](
+                table.rows,
+                lanes.item,
+                lanes.node,
+                table.first,
+                table.size,
+                torch.view_as_real(x),
+                result,
+                n,
+                FAR=far,
+                LANES=WARP,
+                num_warps=1,
+            )
+    return result
