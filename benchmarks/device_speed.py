@@ -65,8 +65,8 @@ def main() -> None:
     header = ("set", "precision", "per second", "to compiled", "error")
     text = table((*header, "TFLOP/s", "of peak"), rows)
     title = (
-        f"Environments a second on tensors, {answer['device']} (13 tones, 21 receivers, 6 ranges),\n"
-        "the ratio to the compiled path in the same run, largest error of the reference cases\n\n"
+        f"Environments a second on tensors, {answer['device']}, 13 tones, 21 receivers, 6\n"
+        "ranges; the ratio to the compiled path in the same run, largest error of a reference case\n\n"
     )
     finish("device_speed", title + text, answer, seed=chosen.seed, keep=chosen.keep)
 

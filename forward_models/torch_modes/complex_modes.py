@@ -34,7 +34,7 @@ _EXACT, _ON_THE_WAY = 3e-6, 1e-2
 # one at full loss, and of one on a march in so many steps.
 _CORRECTION_LIMIT = 0.1
 _DOUBT = 0.3
-_MARCHES = (2, 5, 14)
+_MARCHES = (3, 9, 27, 81)
 
 
 def complex_modes(
