@@ -66,7 +66,7 @@ def main() -> None:
     text = table((*header, "TFLOP/s", "of peak"), rows)
     title = (
         f"Environments a second on tensors, {answer['device']}, 13 tones, 21 receivers, 6\n"
-        "ranges; the ratio to the compiled path in the same run, largest error of a reference case\n\n"
+        "ranges; the ratio to the compiled path in the same run, error of the reference cases\n\n"
     )
     finish("device_speed", title + text, answer, seed=chosen.seed, keep=chosen.keep)
 
