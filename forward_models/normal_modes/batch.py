@@ -23,6 +23,8 @@ Numbers = Tensor | np.ndarray | Sequence[float] | float
 
 _ON_THE_BOTTOM = 1e-6  # m
 _SLICES = 8  # of a batch, at least
+# Threads that solve, at most: numpy holds the interpreter's lock for about an eighth of their time.
+_THREADS = 8
 
 _KIND = {"half_space": HALF_SPACE, "rigid": RIGID, "vacuum": VACUUM}
 
@@ -202,13 +204,13 @@ def within_solid(environment: Environment, depth: Tensor, name: str) -> dict[int
     }
 
 
-def in_parallel(work: Callable[[slice], None], batch: int) -> None:
+def in_parallel(work: Callable[[slice], None], batch: int, *, most: int = _THREADS) -> None:
     """Runs ``work`` on slices of the batch, one thread a core; the kernels release the GIL.
 
     Slices are small, so that uneven environments keep every core busy, but no smaller than that:
-    what numpy does for a slice is done by one thread at a time.
+    what numpy does for a slice is done by one thread at a time. So there are ``most`` threads.
     """
-    threads = min(_cores(), batch)
+    threads = min(_cores(), most, batch)
     if threads <= 1:
         work(slice(0, batch))
         return

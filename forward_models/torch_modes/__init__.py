@@ -2,9 +2,9 @@
 
 The algorithm is that of ``normal_modes``, module by module, with all lanes of a chunk advancing
 together: root finding, shooting, mode functions and mode sums are tensor operations on the device,
-and only numbers of lanes come back to the host. On the host are made the steps of the profiles (by
-the compiled code, for the next chunk while the device solves this one), and solved the few
-environments in which complex roots all but meet.
+or, on CUDA with Triton, kernels of whole shots (``kernels``). Only numbers of lanes come back to
+the host. There are made the steps of the profiles (by the compiled code, for the next chunk while
+the device solves this one), and solved the few environments in which complex roots all but meet.
 
 Shooting may be done in lower precision; wavenumbers and step tables stay in float64. Largest
 difference over eleven reference cases at tones from 20 to 1000 Hz (exact attenuation), of k from

@@ -25,6 +25,7 @@ Device = str | torch.device
 
 # Lanes of a chunk: those that fill a processor's cache, and at most those that fill a GPU.
 _LANES, _MOST_LANES = 1 << 13, 1 << 21
+_MOST_THREADS = 64  # that make steps, which is all done in kernels
 # Of a GPU's free memory a lane gets these bytes, and these for each depth; it needs a quarter.
 _BYTES, _BYTES_OF_DEPTH = 6000, 600
 
@@ -143,7 +144,7 @@ def _items(problem: Problem, rows: slice, pinned: bool) -> tuple[Items, Ducts]:
         items = problem.items(slice(rows.start + part.start, rows.start + part.stop))
         made[part.start] = items, find_ducts(items.steps, items.first)
 
-    in_parallel(work, rows.stop - rows.start)
+    in_parallel(work, rows.stop - rows.start, most=_MOST_THREADS)
     parts, ducts = zip(*(made[start] for start in sorted(made)), strict=True)
     offsets, axes, barriers = zip(*ducts, strict=True)
     # Each part counts its axes from nothing.
@@ -168,7 +169,7 @@ def _joined(parts: Sequence[Items], pinned: bool) -> Items:
         for part, a, b in zip(parts[some], offsets[some], offsets[1:][some], strict=True):
             steps[a:b] = part.steps
 
-    in_parallel(copy, len(parts))
+    in_parallel(copy, len(parts), most=_MOST_THREADS)
     return Items(
         parts[0].top,
         steps,
