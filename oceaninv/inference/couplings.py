@@ -89,30 +89,37 @@ class Coupling(nn.Module):
         """Map x (n, d) at the projected context (n or 1, hidden) to y (n, d), log|dy/dx| (n,)."""
         kept, moved = x.split([self.kept, self.moved], dim=-1)
         log_scale, shift, knots = self._condition(kept, projected)
-        y = moved * log_scale.exp() + shift
+        y = moved.mT * log_scale.exp() + shift
         slope = log_scale.expand_as(y)
         if self.bins:
             y, log_slope = spline(y, knots)
             slope = log_slope + log_scale
-        return torch.cat([kept, y], -1), slope.sum(-1)
+        return torch.cat([kept, y.mT], -1), slope.sum(0)
 
     def inverse(self, y: Tensor, projected: Tensor) -> tuple[Tensor, Tensor]:
         """Map y (n, d) back to x (n, d), log|dx/dy| (n,)."""
-        kept, moved = y.split([self.kept, self.moved], dim=-1)
+        kept, after = y.split([self.kept, self.moved], dim=-1)
         log_scale, shift, knots = self._condition(kept, projected)
+        moved = after.mT
         slope = -log_scale.expand_as(moved)
         if self.bins:
             moved, log_slope = spline(moved, knots, inverse=True)
             slope = log_slope - log_scale
-        return torch.cat([kept, (moved - shift) * (-log_scale).exp()], -1), slope.sum(-1)
+        moved = (moved - shift) * (-log_scale).exp()
+        return torch.cat([kept, moved.mT], -1), slope.sum(0)
 
     def _condition(self, kept: Tensor, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log s and t (m, n or 1), and the numbers of the spline (m, 3 bins − 1, n or 1).
+
+        Rows last: sums over a few bins are then those of long vectors, at half the time.
+        """
         hidden = projected if self.enter is None else projected + self.enter(kept)
         hidden = functional.silu(hidden)
         hidden = hidden + functional.silu(self.middle(hidden))
-        out = self.leave(hidden).unflatten(-1, (self.moved, -1))
-        log_scale = soft_clamp(out[..., 0], self.clamp)
-        return log_scale, out[..., 1], out[..., 2:]
+        out = torch.addmm(self.leave.bias[:, None], self.leave.weight, hidden.mT)
+        out = out.unflatten(0, (self.moved, -1))
+        log_scale = soft_clamp(out[:, 0], self.clamp)
+        return log_scale, out[:, 1], out[:, 2:]
 
 
 def soft_clamp(x: Tensor, bound: float) -> Tensor:
@@ -131,28 +138,27 @@ def spline(x: Tensor, raw: Tensor, inverse: bool = False) -> tuple[Tensor, Tenso
     (Gregory & Delbourgo 1982; Durkan et al. 2019, eqs. 4 to 8).
 
     Args:
-        x: (..., m) values
-        raw: (..., m, 3 bins − 1) unconstrained widths, heights and inner slopes; zero: identity
+        x: (m, n) values
+        raw: (m, 3 bins − 1, n or 1) unconstrained widths, heights, inner slopes; zero: identity
         inverse: solve for x at given y instead
 
     Returns:
         the value and the log of its derivative with respect to the argument, each of x's shape
     """
-    bins = (raw.shape[-1] + 1) // 3
-    left, width = _edges(raw[..., :bins])
-    low, height = _edges(raw[..., bins : 2 * bins])
-    slope = functional.pad(raw[..., 2 * bins :], (1, 1))
+    bins = (raw.shape[1] + 1) // 3
+    left, width = _edges(raw[:, :bins])
+    low, height = _edges(raw[:, bins : 2 * bins])
+    slope = functional.pad(raw[:, 2 * bins :], (0, 0, 1, 1))
     slope = functional.softplus(slope + UNIT_SLOPE) + MIN_SLOPE  # the two ends: slope one
 
     inside = x.abs() < TAIL
     clamped = x.clamp(-TAIL, TAIL)
     knots = low if inverse else left
-    index = (clamped.unsqueeze(-1) >= knots[..., 1:]).sum(-1, keepdim=True)
-    table = torch.stack([left, width, low, height, slope[..., :-1], slope[..., 1:]], -2)
-    picked = table.expand(*index.shape[:-1], 6, bins).gather(
-        -1, index.unsqueeze(-2).expand(*index.shape[:-1], 6, 1)
+    index = (clamped[:, None] >= knots[:, 1:]).sum(1, keepdim=True)
+    tables = (left, width, low, height, slope[:, :-1], slope[:, 1:])
+    x0, w, y0, h, d0, d1 = (
+        table.expand(-1, -1, x.shape[1]).gather(1, index)[:, 0] for table in tables
     )
-    x0, w, y0, h, d0, d1 = picked.squeeze(-1).unbind(-1)
     sigma = h / w
     bend = d0 + d1 - 2 * sigma
 
@@ -178,9 +184,9 @@ def spline(x: Tensor, raw: Tensor, inverse: bool = False) -> tuple[Tensor, Tenso
 
 
 def _edges(raw: Tensor) -> tuple[Tensor, Tensor]:
-    """Left edges and sizes of the bins of [−TAIL, TAIL], (..., bins) each."""
-    bins = raw.shape[-1]
-    share = MIN_BIN + (1 - MIN_BIN * bins) * raw.softmax(-1)
-    right = share.cumsum(-1)
-    left = functional.pad(right[..., :-1], (1, 0))
+    """Left edges and sizes of the bins of [−TAIL, TAIL], (m, bins, n) each."""
+    bins = raw.shape[1]
+    share = MIN_BIN + (1 - MIN_BIN * bins) * raw.softmax(1)
+    right = share.cumsum(1)
+    left = functional.pad(right[:, :-1], (0, 0, 1, 0))
     return 2 * TAIL * left - TAIL, 2 * TAIL * share

@@ -99,13 +99,14 @@ class Model:
         """
         proposal = self.proposal(measurement)
         if isinstance(proposal, NetworkProposal):
-            v = proposal.sample(n, generator)
+            v, log_q = proposal.sample_and_log_prob(n, generator)
         else:
             conditions = self.estimator.condition(self.features(measurement))
             v = _draws(self.estimator, conditions, n, generator)
+            log_q = proposal.log_prob(v)
         prior = self.scenario.prior
         theta = prior.from_normal(v)
-        return theta, proposal.log_prob(v) - standard_normal_log_prob(v) + prior.log_prob(theta)
+        return theta, log_q - standard_normal_log_prob(v) + prior.log_prob(theta)
 
     def save(self, directory: str | Path) -> None:
         """Write `model.safetensors` and, last, `model.json`."""
@@ -206,7 +207,14 @@ class NetworkProposal:
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw n vectors of normal scores, (n, d) float64."""
-        return _draws(self.estimator, self.conditions, n, generator)
+        return self.sample_and_log_prob(n, generator)[0]
+
+    @torch.no_grad()
+    def sample_and_log_prob(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """As `sample`, with the log-density (n,) float64 of what was drawn."""
+        drawn = [self.estimator.sample(self.conditions, generator, m) for m in _parts(n)]
+        v, log_prob = (torch.cat(part).double() for part in zip(*drawn, strict=True))
+        return v, log_prob
 
     @torch.no_grad()
     def log_prob(self, v: Tensor) -> Tensor:
@@ -224,9 +232,12 @@ def _draws(
     estimator: Network, conditions: Conditions, n: int, generator: torch.Generator
 ) -> Tensor:
     """n draws at conditions of one row, (n, d) float64."""
-    parts = [min(_BATCH, n - start) for start in range(0, n, _BATCH)]
-    draws = [estimator.draw(conditions, generator, m) for m in parts]
-    return torch.cat(draws).double() if draws else torch.empty(0, estimator.flow.dim)
+    return torch.cat([estimator.draw(conditions, generator, m) for m in _parts(n)]).double()
+
+
+def _parts(n: int) -> list[int]:
+    """Numbers of draws at a time that make up n, at least one."""
+    return [min(_BATCH, n - start) for start in range(0, max(n, 1), _BATCH)]
 
 
 def list_models() -> list[str]:

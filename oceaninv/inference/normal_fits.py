@@ -73,9 +73,10 @@ class NormalFits:
     def _seen(self, own: Tensor, data: Tensor) -> Tensor:
         conditions = self.first.condition(own)
         start = most_probable(self.first, conditions)
-        fit = normal_fit(self.scenario, data, start, self.steps)
         if self.others:
-            fit = self._best(fit, conditions, data)
+            fit = self._best(data, start, conditions)
+        else:
+            fit = normal_fit(self.scenario, data, start, self.steps)
         guess, _ = normal_guess(fit.mean, fit.covariance)
         prior = guess.new_zeros(len(guess), guess_size(start.shape[1]))
         sd = fit.covariance.diagonal(dim1=1, dim2=2).sqrt()
@@ -86,26 +87,27 @@ class NormalFits:
         told = [start, *quality, sd.log(), correlation]
         return torch.cat([part.float() for part in [*told, guess, prior]], -1)
 
-    def _best(self, fit: Fit, conditions: Conditions, data: Tensor) -> Fit:
-        """Of the fit and the others the one of highest density, its gain from the same start."""
+    def _best(self, data: Tensor, start: Tensor, conditions: Conditions) -> Fit:
+        """Of fits from `start` and from draws the one of highest density, its gain over `start`."""
         n, count = len(data), self.others * _DRAWS_EACH
         many = Conditions(*(part.expand(n, *part.shape[1:]) for part in conditions))
         many = Conditions(*(part.repeat_interleave(count, 0) for part in many))
         drawn = self.first.draw(many, torch.Generator().manual_seed(0)).double()
         drawn = drawn.clamp(-_FURTHEST, _FURTHEST).unflatten(0, (n, count))
         density = log_posterior_density(self.scenario, data, drawn)
-        for index in density.topk(self.others).indices.T:
-            start = drawn[torch.arange(n), index]
-            other = normal_fit(self.scenario, data, start, self.steps)
-            other = other._replace(gain=other.density - (fit.density - fit.gain))
-            better = other.density > fit.density
-            fit = Fit(
-                *(
-                    torch.where(better.view(-1, *[1] * (new.ndim - 1)), new, old)
-                    for new, old in zip(other, fit, strict=True)
-                )
-            )
-        return fit
+        index = density.topk(self.others).indices[..., None].expand(-1, -1, drawn.shape[-1])
+        starts = torch.cat([start[:, None].double(), drawn.gather(1, index)], 1)
+        fits = normal_fit(
+            self.scenario,
+            data.repeat_interleave(starts.shape[1], 0),
+            starts.flatten(0, 1),
+            self.steps,
+        )
+        fits = Fit(*(part.unflatten(0, (n, -1)) for part in fits))
+        best = torch.arange(n), fits.density.argmax(1)
+        begun = fits.density[:, 0] - fits.gain[:, 0]
+        fit = Fit(*(part[best] for part in fits))
+        return fit._replace(gain=fit.density - begun)
 
 
 class Fit(NamedTuple):

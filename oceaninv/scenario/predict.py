@@ -104,7 +104,8 @@ def predict_neighbours(scenario: Scenario, theta: Tensor) -> Tensor:
     if scenario.solver.attenuation != "exact":
         return predict(scenario, theta.flatten(0, 1)).unflatten(0, (-1, count))
     frequency = torch.tensor(scenario.frequency, dtype=torch.float64)
-    seabed = [name not in scenario.geometry_names for name in scenario.names]
+    geometry = scenario.geometry_names
+    seabed = [name not in geometry for name in scenario.names]
     shared = (theta == theta[:, :1])[..., seabed].all(-1).all(0)
     order = torch.cat([shared.nonzero()[:, 0], (~shared).nonzero()[:, 0]])
     own = int(shared.sum())
@@ -112,15 +113,15 @@ def predict_neighbours(scenario: Scenario, theta: Tensor) -> Tensor:
     for part in theta[:, order].split(max(1, _CHUNK // count)):
         environment, _ = build(scenario, part[:, 0])
         neighbours, _ = build(scenario, part[:, own:].flatten(0, 1))
-        _, geometry = build(scenario, part.flatten(0, 1))
+        _, places = build(scenario, part.flatten(0, 1))
         fields.append(
             neighbouring_pressure(
                 environment,
                 neighbours,
                 frequency,
-                source_depth=geometry.source_depth.unflatten(0, (-1, count)),
-                receiver_depth=geometry.receiver_depth.unflatten(0, (-1, count)),
-                range_m=geometry.range_m.unflatten(0, (-1, count)),
+                source_depth=places.source_depth.unflatten(0, (-1, count)),
+                receiver_depth=places.receiver_depth.unflatten(0, (-1, count)),
+                range_m=places.range_m.unflatten(0, (-1, count)),
                 c_high=scenario.solver.c_high,
             )
         )
