@@ -104,7 +104,7 @@ def solve_chunk(
         x = settled(x, move, distance)
     else:
         move, drift, phi = newton_step(items, lanes, x.real, distance, depths)
-        x, shift, phi = x + move, shift + drift, phi + 0j
+        x, shift = x + move, shift + drift
     k = np.sqrt(x + shift)
     order = ranked(lanes.item, k.real)
     group_speed = None

@@ -15,7 +15,7 @@ import numpy as np
 from forward_models.normal_modes.lossless import lossless
 from forward_models.normal_modes.mode_functions import mode_functions
 from forward_models.normal_modes.paths import follow
-from forward_models.normal_modes.phase import phase
+from forward_models.normal_modes.phase import ROUGH, phase
 from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE, Q0I
 from forward_models.normal_modes.wronskian import ALONG_X, wronskian
 
@@ -136,7 +136,9 @@ def ranked(item: np.ndarray, x: np.ndarray, node: np.ndarray | None = None) -> O
     return order
 
 
-def phase_of(items: Items, lanes: Lanes, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def phase_of(
+    items: Items, lanes: Lanes, x: np.ndarray, *, rough: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """(Θ, dΘ/dx) of each lane; see :func:`forward_models.normal_modes.phase.phase`."""
     if len(lanes) == 0:
         return np.empty(0), np.empty(0)
@@ -153,6 +155,7 @@ def phase_of(items: Items, lanes: Lanes, x: np.ndarray) -> tuple[np.ndarray, np.
         items.kind,
         items.q_bottom,
         items.rho_bottom,
+        np.empty(ROUGH if rough else (0, 0), np.float32),
     )
 
 
@@ -163,7 +166,7 @@ def lossless_of(
     if depth is None:
         depth = np.empty((len(items), 0))
     if len(lanes) == 0:
-        return np.empty(0), np.empty(0), np.empty(0), np.empty((0, depth.shape[1]))
+        return np.empty(0), np.empty(0), np.empty(0), np.empty((0, depth.shape[1]), np.complex128)
     return lossless(
         np.ascontiguousarray(x),
         np.ascontiguousarray(depth),

@@ -55,12 +55,12 @@ def lossless(
     q_bottom: Any,
     rho_bottom: Any,
 ) -> Any:
-    """(W, ∂W/∂x, Im ∂W/∂loss) of each lane, with one common factor, and φ (lane, D).
+    """(W, ∂W/∂x, Im ∂W/∂loss) of each lane, with one common factor, and φ (lane, D), as complex.
 
     Blocks and ``depth`` (items, D) as for mode_functions.
     """
     value, slope, lossy = np.empty(x.size), np.empty(x.size), np.empty(x.size)
-    result = np.zeros((x.size, depth.shape[1]))
+    result = np.empty((x.size, depth.shape[1]), np.complex128)
     phi, amplitude = np.empty((depth.shape[1], VECTOR)), np.empty((2, VECTOR))
     lanes = np.empty(VECTOR)
     above, below = np.empty((N_ROWS, VECTOR)), np.empty((N_ROWS, VECTOR))

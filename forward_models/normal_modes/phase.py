@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from forward_models.normal_modes.kernels import FAST, inner, kernel
-from forward_models.normal_modes.propagator import eta_functions
+from forward_models.normal_modes.propagator import eta_functions, rough_eta_functions
 from forward_models.normal_modes.spans import fill, span
 from forward_models.normal_modes.steps import (
     CHECK_EVERY,
@@ -42,6 +42,9 @@ from forward_models.normal_modes.steps import (
 _TURN = -(math.pi**2)  # Z where half a step is a quarter of a vertical cycle
 # Lanes that share a span and fill two vectors, so that one hides the other's latency.
 _LANES = 2 * VECTOR
+# In single precision, of half the width: rows φ, ψ, ∂φ/∂x, ∂ψ/∂x, x and the zeros of φ.
+ROUGH = (6, 4 * VECTOR)
+_ROUGHLY_LARGE = 1e10  # as LARGE
 
 
 @kernel
@@ -57,11 +60,14 @@ def phase(
     kind: Any,
     q_bottom: Any,
     rho_bottom: Any,
+    rough: Any,
 ) -> Any:
     """(Θ, dΘ/dx) at each x; Θ = nπ at the mode of n interior zeros.
 
-    Lanes block_first[i] to block_first[i + 1] belong to item block_item[i].
+    Lanes block_first[i] to block_first[i + 1] belong to item block_item[i]. With ``rough``, room of
+    shape ROUGH in single precision, the phase is good to 1e-4 and costs half; else it is empty.
     """
+    lanes_at_once = rough.shape[1] if rough.size > 0 else _LANES
     theta, slope = np.empty(x.size), np.empty(x.size)
     for block in range(block_item.size):
         item = block_item[block]
@@ -70,8 +76,8 @@ def phase(
         # Any fixed positive scale gives the same roots; this one makes Θ nearly linear in phase.
         scale = math.sqrt(max(stack[match, Q0R] - x_min[item], 1e-12) * stack[match, H2])
         scale *= stack[match, INV_HRHO]
-        for a in range(block_first[block], block_first[block + 1], _LANES):
-            b = min(a + _LANES, block_first[block + 1])
+        for a in range(block_first[block], block_first[block + 1], lanes_at_once):
+            b = min(a + lanes_at_once, block_first[block + 1])
             width = VECTOR * ((b - a + VECTOR - 1) // VECTOR)
             above, below = np.zeros((4, width)), np.zeros((4, width))
             lanes, zeros = np.empty(width), np.zeros(width)
@@ -92,8 +98,19 @@ def phase(
                 above,
                 below,
             )
-            _shoot(lanes, stack, upper, match, above, zeros)
-            _shoot(lanes, stack, lower, match, below, zeros)
+            if rough.size > 0:
+                # Differences of k² keep their digits if its largest value is taken from both.
+                q = stack[match, Q0R]
+                for m in range(width):
+                    rough[4, m] = lanes[m] - q
+                    rough[5, m] = 0.0
+                _shoot_roughly(rough, width, q, stack, upper, match, above)
+                _shoot_roughly(rough, width, q, stack, lower, match, below)
+                for m in range(width):
+                    zeros[m] = rough[5, m]
+            else:
+                _shoot(lanes, stack, upper, match, above, zeros)
+                _shoot(lanes, stack, lower, match, below, zeros)
             for m in range(b - a):
                 turn, change = _angle_between(above, below, m, scale)
                 theta[a + m] = math.pi * zeros[m] + turn
@@ -188,6 +205,60 @@ def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any, zeros: Any) ->
                     psi[m] *= scale
                     dphi[m] *= scale
                     dpsi[m] *= scale
+
+
+@inner("void(f4[:, ::1], i8, f8, f8[:, ::1], i8, i8, f8[:, ::1])", fastmath=FAST)
+def _shoot_roughly(
+    rough: Any, width: int, q: float, steps: Any, start: int, stop: int, state: Any
+) -> None:
+    """As ``_shoot``, x less q; what is small is left out of the derivatives."""
+    phi, psi, dphi, dpsi, x, zeros = rough[0], rough[1], rough[2], rough[3], rough[4], rough[5]
+    for row in range(4):
+        for m in range(width):
+            rough[row, m] = state[row, m]
+    down = stop > start
+    sign = 1.0 if down else -1.0
+    none, half, one, seven = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(7.0)
+    turn = np.float32(_TURN)
+    for i in range(abs(stop - start)):
+        j = start + i if down else start - 1 - i
+        h2 = np.float32(steps[j, H2])
+        hrho, inv_hrho = np.float32(sign * steps[j, HRHO]), np.float32(sign * steps[j, INV_HRHO])
+        q0 = np.float32(steps[j, Q0R] - q)
+        v1, v2 = np.float32(0.5 * sign * steps[j, V1R]), np.float32(0.5 * steps[j, V2R])
+        w = np.float32(steps[j, V1R] * steps[j, V1R] / 24.0)
+        for m in range(width):
+            z = h2 * (x[m] - q0)
+            xi, eta0, eta1, eta2, eta3 = rough_eta_functions(z)
+            odd, even = v1 * eta1, xi - w * eta2
+            p12 = (eta0 - v2 * eta2 - w * eta3) * hrho
+            p21 = (z * (eta0 + v2 * eta2) - w * (eta1 + seven * eta2)) * inv_hrho
+            d_odd, d12, d21 = v1 * eta2, eta1 * hrho, (eta0 + xi) * inv_hrho
+            f, g, df, dg = phi[m], psi[m], dphi[m], dpsi[m]
+            middle = (one + xi) * f + hrho * eta0 * g
+            middle = middle if z > turn else -middle
+            new = (even + odd) * f + p12 * g
+            d = half * h2
+            dphi[m] = (even + odd) * df + p12 * dg + d * ((eta0 + d_odd) * f + d12 * g)
+            dpsi[m] = p21 * df + (even - odd) * dg + d * (d21 * f + (eta0 - d_odd) * g)
+            psi[m] = p21 * f + (even - odd) * g
+            phi[m] = new
+            zeros[m] += one if (middle < none) != (f < none) else none
+            zeros[m] += one if (middle < none) != (new < none) else none
+        if i % CHECK_EVERY == CHECK_EVERY - 1:
+            largest = none
+            for m in range(width):
+                largest = max(largest, abs(phi[m]), abs(psi[m]))
+            if largest > _ROUGHLY_LARGE:
+                for m in range(width):
+                    scale = one / (abs(phi[m]) + abs(psi[m]))
+                    phi[m] *= scale
+                    psi[m] *= scale
+                    dphi[m] *= scale
+                    dpsi[m] *= scale
+    for row in range(4):
+        for m in range(width):
+            state[row, m] = rough[row, m]
 
 
 @inner

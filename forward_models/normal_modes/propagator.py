@@ -20,7 +20,10 @@ continuous across density jumps.
 
 from __future__ import annotations
 
+from math import factorial
 from typing import Any
+
+import numpy as np
 
 from forward_models.normal_modes.kernels import FAST, inner
 
@@ -114,3 +117,25 @@ def complex_eta_functions(z: complex) -> Any:
     eta1 = z * eta3 + 5.0 * eta2
     eta0 = z * eta2 + 3.0 * eta1
     return z * eta1 + eta0, eta0, eta1, eta2, eta3, eta4
+
+
+# The same series of η₂ and η₃ in single precision: nine terms reach 1e-7.
+_C, _D = (
+    tuple(
+        np.float32(2**m * factorial(p + m) / (factorial(p) * factorial(2 * p + 2 * m + 1)))
+        for p in range(9)
+    )
+    for m in (2, 3)
+)
+
+
+@inner(fastmath=FAST, forceinline=True)
+def rough_eta_functions(z: Any) -> Any:
+    """(ξ, η₀, η₁, η₂, η₃) at real Z in single precision."""
+    eta2 = _C[4] + z * (_C[5] + z * (_C[6] + z * (_C[7] + z * _C[8])))
+    eta2 = _C[0] + z * (_C[1] + z * (_C[2] + z * (_C[3] + z * eta2)))
+    eta3 = _D[4] + z * (_D[5] + z * (_D[6] + z * (_D[7] + z * _D[8])))
+    eta3 = _D[0] + z * (_D[1] + z * (_D[2] + z * (_D[3] + z * eta3)))
+    eta1 = z * eta3 + np.float32(5.0) * eta2
+    eta0 = z * eta2 + np.float32(3.0) * eta1
+    return z * eta1 + eta0, eta0, eta1, eta2, eta3

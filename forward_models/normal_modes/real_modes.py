@@ -10,9 +10,12 @@ from forward_models.normal_modes.items import Items, Lanes, lossless_of, phase_o
 from forward_models.normal_modes.kernels import kernel
 from forward_models.normal_modes.steps import PERTURBED_HALF_SPACE, Q0R
 
+# Moves of the phase's last Newton step, in shares of the distance to the next root.
+_ROUGHLY, _NEARLY = 3e-3, 1e-5
 # More table points than modes: a bracket then rarely holds two roots.
 _EXTRA_POINTS = 8
 _BISECTIONS = 100
+_ROUGH_TURNS = 4  # after which few roots are left, those of a steep phase
 # Relative changes of k² below this make no duct.
 _FLAT = 1e-9
 # A root is a duct's own if a Newton step there moves it by less than this share of the spacing.
@@ -36,21 +39,29 @@ def real_modes(items: Items, counts: np.ndarray) -> tuple[Lanes, np.ndarray]:
     """(lanes, x): x = k² of every member, largest first within an item.
 
     Brackets from a table of the phase are narrowed by Newton's method, with bisection where it
-    would leave them, until a move is 1e-2 of the distance of roots that the slope of the phase
+    would leave them, until a move is 3e-3 of the distance of roots that the slope of the phase
     tells: the error is about its square, and one more step, with the Wronskian, squares it again.
+    Single precision does for that, but where a barrier parts two ducts.
     """
     item = np.repeat(np.arange(len(items)), counts)
     lanes = Lanes(item, items.axis[item])
     order = _ranks(counts)
-    bracket = _brackets(items, counts, lanes, order)
+    _, _, barrier = find_ducts(items.steps, items.first)
+    x, low, high = _brackets(items, counts, lanes, order, barrier)
     spacing = ((items.x_max - items.x_min) / np.maximum(counts, 1))[item]
-    _narrow(items, lanes, order, bracket, 1e-2, np.arange(item.size))
-    x = bracket[0]
-    # The phase of two ducts is a staircase: near its steps a small excess may be a large error, and
-    # roots that all but coincide are told apart to the last digit.
-    for nearness, tolerance in ((0.5, 1e-5), (_CLOSE, 0.0)):
-        close = np.flatnonzero(neighbour_distance(lanes, x) < nearness * spacing)
-        _narrow(items, lanes, order, bracket, tolerance, close)
+    # The phase of two ducts is a staircase: near its steps a small excess may be a large error.
+    parted = high > barrier[item]
+    rough = x, low.copy(), high.copy()
+    left = _narrow(items, lanes, order, rough, _ROUGHLY, np.arange(x.size), rough=True)
+    # A rough bracket may miss its root by little.
+    low[~parted] = (rough[1] - _ROUGHLY * spacing)[~parted]
+    high[~parted] = (rough[2] + _ROUGHLY * spacing)[~parted]
+    bracket = x, low, high
+    parted[left] = True
+    _narrow(items, lanes, order, bracket, _NEARLY, np.flatnonzero(parted))
+    # Roots that all but coincide are told apart to the last digit.
+    close = np.flatnonzero(neighbour_distance(lanes, x) < _CLOSE * spacing)
+    _narrow(items, lanes, order, bracket, 0.0, close)
     return lanes, x
 
 
@@ -72,29 +83,31 @@ def _narrow(
     bracket: tuple[np.ndarray, np.ndarray, np.ndarray],
     tolerance: float,
     active: np.ndarray,
-) -> None:
-    """Newton's method on (x, low, high) of the ``active`` lanes.
+    *,
+    rough: bool = False,
+) -> np.ndarray:
+    """Newton's method on (x, low, high) of the ``active`` lanes; returns those left.
 
     A lane is done after a move below ``tolerance`` of π / |dΘ/dx|, the local distance of roots.
     """
     x, low, high = bracket
-    for turn in range(_BISECTIONS):
+    for turn in range(_ROUGH_TURNS if rough else _BISECTIONS):
         if active.size == 0:
             break
-        theta, slope = phase_of(items, lanes[active], x[active])
+        at, left, right = x[active], low[active], high[active]
+        theta, slope = phase_of(items, lanes[active], at, rough=rough)
         excess = theta - order[active] * np.pi
-        above = excess > 0
-        low[active[above]] = x[active[above]]
-        high[active[~above]] = x[active[~above]]
+        left, right = np.where(excess > 0, at, left), np.where(excess > 0, right, at)
         with np.errstate(divide="ignore", invalid="ignore"):
-            new = x[active] - excess / slope
+            new = at - excess / slope
         # The phase of two ducts is a staircase, on which Newton's method may only crawl.
-        outside = ~((new >= low[active]) & (new <= high[active])) | (turn % 4 == 3 and turn > 8)
-        new[outside] = 0.5 * (low[active] + high[active])[outside]
+        outside = ~((new >= left) & (new <= right)) | (turn % 4 == 3 and turn > 8)
+        new[outside] = 0.5 * (left + right)[outside]
         moved = np.where(outside, np.inf, np.abs(excess) / np.pi)
-        x[active] = new
-        narrow = high[active] - low[active] <= 4e-16 * items.x_max[lanes.item[active]]
+        x[active], low[active], high[active] = new, left, right
+        narrow = right - left <= 4e-16 * items.x_max[lanes.item[active]]
         active = active[(moved > tolerance) & ~narrow]
+    return active
 
 
 def _ranks(counts: np.ndarray) -> np.ndarray:
@@ -104,18 +117,26 @@ def _ranks(counts: np.ndarray) -> np.ndarray:
 
 
 def _brackets(
-    items: Items, counts: np.ndarray, lanes: Lanes, order: np.ndarray
+    items: Items, counts: np.ndarray, lanes: Lanes, order: np.ndarray, barrier: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(guess, low, high) of each root, by inverse interpolation in a table of the phase.
 
-    The table is even in √(x_max - x), in which a guide's phase is nearly linear.
+    The table is even in √(x_max - x), in which a guide's phase is nearly linear. Single precision
+    does below the ``barrier`` (items,).
     """
     sizes = np.where(counts > 0, counts + _EXTRA_POINTS, 0)
     owner = np.repeat(np.arange(len(items)), sizes)
     position = _ranks(sizes) / np.maximum(sizes[owner] - 1, 1)
     table = items.x_max[owner] - (items.x_max - items.x_min)[owner] * position**2
     table = np.maximum(table, items.x_min[owner])
-    theta, slope = phase_of(items, Lanes(owner, items.axis[owner]), table)
+    points = Lanes(owner, items.axis[owner])
+    theta, slope = phase_of(items, points, table, rough=True)
+    above = table > barrier[owner]
+    above[1:] |= above[:-1]  # and the next, where a bracket ends that begins there
+    reached = theta > -0.1  # the phase of the first mode is 0
+    reached[:-1] |= reached[1:]
+    above = np.flatnonzero(above & reached)
+    theta[above], slope[above] = phase_of(items, points[above], table[above])
     # One sorted key for all items: the phase plus an offset larger than any phase.
     offset = np.pi * (counts.max(initial=0) + 4)
     key = np.maximum.accumulate(theta + offset * owner) if owner.size else theta

@@ -11,7 +11,7 @@ from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE
 
 # The last move of real Newton steps, whose error is about its square, in shares of the distance to
 # the neighbouring root: of roots that go on into the loss or to one more step, and of all others.
-_NEARLY, _POLISHED = 3e-4, 3e-8
+_NEARLY, _POLISHED = 3e-5, 3e-8
 _LEFT = 1e-10  # the error of complex ones, in the same shares
 _POLISHING = 6  # Newton steps at most; one or two do but where roots all but coincide
 _ROUNDING = 4e-16  # of x
