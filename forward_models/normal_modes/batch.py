@@ -219,13 +219,7 @@ def in_parallel(work: Callable[[slice], None], batch: int, *, most: int = _THREA
         work(slice(0, batch))
         return
     size = max(1, min(64, math.ceil(batch / max(threads, _SLICES))))
-    least = math.ceil(size / 4)
-    slices, start = [], 0
-    while start < batch:  # the last ones smaller, so that all threads end together
-        left = batch - start
-        stop = start + min(left, max(least, min(size, math.ceil(left / (2 * threads)))))
-        slices.append(slice(start, stop))
-        start = stop
+    slices = [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(work, slices):
             continue

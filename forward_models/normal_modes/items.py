@@ -106,9 +106,10 @@ class Lanes:
 
     def blocks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(item, node, first lane) of each block; the last entry of ``first`` is the lane count."""
-        new = np.flatnonzero((np.diff(self.item) != 0) | (np.diff(self.node) != 0)) + 1
-        first = np.concatenate([[0], new]).astype(np.int64)
-        return self.item[first], self.node[first], np.append(first, len(self))
+        edge = np.ones(len(self) + 1, bool)
+        edge[1:-1] = (self.item[1:] != self.item[:-1]) | (self.node[1:] != self.node[:-1])
+        first = np.flatnonzero(edge)
+        return self.item[first[:-1]], self.node[first[:-1]], first
 
 
 def ranked(item: np.ndarray, x: np.ndarray, node: np.ndarray | None = None) -> Order:

@@ -14,8 +14,10 @@ from forward_models.normal_modes.steps import PERTURBED_HALF_SPACE, Q0R
 _ROUGHLY, _NEARLY = 3e-3, 1e-5
 # More table points than modes: a bracket then rarely holds two roots.
 _EXTRA_POINTS = 8
-_BISECTIONS = 100
-_ROUGH_TURNS = 4  # after which few roots are left, those of a steep phase
+# Newton steps after which few roots are left, those of a steep phase: in single precision, in all.
+_ROUGH_TURNS, _TURNS = 4, 5
+_PARTS = np.arange(1, 9) / 9  # of a bracket, by as many points as a vector has lanes
+_CUTS = 20  # of a bracket, at most: to the last digit
 # Relative changes of k² below this make no duct.
 _FLAT = 1e-9
 # A root is a duct's own if a Newton step there moves it by less than this share of the spacing.
@@ -24,6 +26,7 @@ _OWN = 1e-3
 # distance or of their own.
 _TWIN, _MERGED = 1e-9, 1e-2
 _CLOSE = 1e-3  # neighbours, in shares of the mean distance
+_DIGIT = 4e-16
 
 
 def count_modes(items: Items) -> np.ndarray:
@@ -58,10 +61,11 @@ def real_modes(items: Items, counts: np.ndarray) -> tuple[Lanes, np.ndarray]:
     high[~parted] = (rough[2] + _ROUGHLY * spacing)[~parted]
     bracket = x, low, high
     parted[left] = True
-    _narrow(items, lanes, order, bracket, _NEARLY, np.flatnonzero(parted))
+    left = _narrow(items, lanes, order, bracket, _NEARLY, np.flatnonzero(parted))
+    _cut(items, lanes, order, bracket, _NEARLY, left)
     # Roots that all but coincide are told apart to the last digit.
     close = np.flatnonzero(neighbour_distance(lanes, x) < _CLOSE * spacing)
-    _narrow(items, lanes, order, bracket, 0.0, close)
+    _cut(items, lanes, order, bracket, 0.0, close)
     return lanes, x
 
 
@@ -91,23 +95,63 @@ def _narrow(
     A lane is done after a move below ``tolerance`` of π / |dΘ/dx|, the local distance of roots.
     """
     x, low, high = bracket
-    for turn in range(_ROUGH_TURNS if rough else _BISECTIONS):
+    for _ in range(_ROUGH_TURNS if rough else _TURNS):
         if active.size == 0:
             break
         at, left, right = x[active], low[active], high[active]
         theta, slope = phase_of(items, lanes[active], at, rough=rough)
         excess = theta - order[active] * np.pi
         left, right = np.where(excess > 0, at, left), np.where(excess > 0, right, at)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            new = at - excess / slope
-        # The phase of two ducts is a staircase, on which Newton's method may only crawl.
-        outside = ~((new >= left) & (new <= right)) | (turn % 4 == 3 and turn > 8)
-        new[outside] = 0.5 * (left + right)[outside]
-        moved = np.where(outside, np.inf, np.abs(excess) / np.pi)
+        new, moved = _newton(at, excess, slope, left, right)
         x[active], low[active], high[active] = new, left, right
-        narrow = right - left <= 4e-16 * items.x_max[lanes.item[active]]
-        active = active[(moved > tolerance) & ~narrow]
+        active = active[(moved > tolerance) & (right - left > _DIGIT * right)]
     return active
+
+
+def _cut(
+    items: Items,
+    lanes: Lanes,
+    order: np.ndarray,
+    bracket: tuple[np.ndarray, np.ndarray, np.ndarray],
+    tolerance: float,
+    active: np.ndarray,
+) -> None:
+    """As ``_narrow`` where the phase is a staircase, on which Newton's method may only crawl.
+
+    Brackets are cut into nine parts, for a phase at eight points costs little more than at one.
+    """
+    x, low, high = bracket
+    for _ in range(_CUTS):
+        if active.size == 0:
+            break
+        rows = np.arange(active.size)
+        left, right = low[active, None], high[active, None]
+        at = left + (right - left) * _PARTS
+        of_points = lanes[np.repeat(active, at.shape[1])]
+        theta, slope = (
+            values.reshape(at.shape) for values in phase_of(items, of_points, at.ravel())
+        )
+        excess = theta - order[active, None] * np.pi
+        edges = np.hstack([left, at, right])
+        inside = (excess > 0).sum(1)
+        low[active], high[active] = edges[rows, inside], edges[rows, inside + 1]
+        nearest = rows, np.abs(excess).argmin(1)
+        x[active], moved = _newton(
+            at[nearest], excess[nearest], slope[nearest], low[active], high[active]
+        )
+        active = active[(moved > tolerance) & (high[active] - low[active] > _DIGIT * high[active])]
+
+
+def _newton(
+    x: np.ndarray, excess: np.ndarray, slope: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(x, move) after a Newton step, the move in shares of π; inf where halving is better."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        new = x - excess / slope
+    inside = (new >= low) & (new <= high)
+    return np.where(inside, new, 0.5 * (low + high)), np.where(
+        inside, np.abs(excess) / np.pi, np.inf
+    )
 
 
 def _ranks(counts: np.ndarray) -> np.ndarray:

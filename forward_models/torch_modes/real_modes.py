@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from forward_models.normal_modes.real_modes import (
-    _BISECTIONS,
     _CLOSE,
     _EXTRA_POINTS,
     _MERGED,
@@ -20,6 +19,8 @@ from forward_models.torch_modes.lossless import lossless
 from forward_models.torch_modes.phase import phase, scale_of
 from forward_models.torch_modes.shots import Ends, ends_of
 from forward_models.torch_modes.table import Lanes, Table
+
+_BISECTIONS = 100
 
 
 def count_modes(table: Table, dtype: torch.dtype) -> Tensor:
