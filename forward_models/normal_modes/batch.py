@@ -22,7 +22,7 @@ from forward_models.seabed import DB_PER_NEPER, attenuation_to_nepers
 Numbers = Tensor | np.ndarray | Sequence[float] | float
 
 _ON_THE_BOTTOM = 1e-6  # m
-_SLICES = 8  # of a batch, at least
+_SLICES = 6  # of a batch, at least
 # Threads that solve, at most: numpy holds the interpreter's lock for about an eighth of their time.
 _THREADS = 8
 
