@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -284,12 +285,16 @@ def mcmc(
 ) -> None:
     """Reference posterior of a measurement by Markov chains, or nested sampling (nautilus).
 
+    As `infer` it says of the measurement what is not like the scenario.
+
     Example: `oceaninv mcmc elba.nc --scenario north-elba-1993 -o mcmc.nc`
     """
+    from oceaninv.diagnostics.mismatch import mismatch, with_mismatch
     from oceaninv.likelihood import fit_candidates
     from oceaninv.mcmc import ChainSettings
     from oceaninv.mcmc import mcmc as run
     from oceaninv.measurement import read_measurement
+    from oceaninv.posterior import write_posterior
     from oceaninv.scenario import load_scenario
 
     observed, loaded = read_measurement(measurement), load_scenario(scenario)
@@ -310,7 +315,11 @@ def mcmc(
             settings=settings,
             progress=progress,
         )
+    found = mismatch(posterior, seed=seed)
+    posterior = with_mismatch(posterior, found)
+    write_posterior(posterior, output)
     _print_results(posterior, output)
+    _tell(found)
     _hint_at_conjugate(loaded, observed, lambda: fit_candidates(loaded, observed, seed=seed))
 
 
@@ -373,7 +382,9 @@ def _tell(found: Mismatch) -> None:
     for finding in found.findings:
         say(f"mismatch: {finding.text}")
     if not found.findings:
-        say("mismatch: none found; tones, receivers, noise and summary are as the scenario expects")
+        network = not math.isnan(found.summary)
+        asked = "tones, receivers, noise and summary" if network else "tones, receivers and noise"
+        say(f"mismatch: none found; {asked} are as the scenario expects")
 
 
 def _network_draws(model: Model, measurement: Measurement, seed: int) -> Tensor:

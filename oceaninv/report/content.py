@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -202,8 +203,9 @@ def _likeness(posterior: Posterior, name: str) -> Section:
     asked = [
         ("All tones together", of["mismatch_p_overall"]),
         ("Outliers of the noise", of["mismatch_p_outliers"]),
-        ("Summary by the network", of["mismatch_p_summary"]),
     ]
+    if not math.isnan(float(of["mismatch_p_summary"])):  # there is a network
+        asked.append(("Summary by the network", of["mismatch_p_summary"]))
     for kind, places, unit in (
         ("tone", posterior.scenario.frequency, "Hz"),
         ("receiver", posterior.scenario.receiver_depth, "m"),

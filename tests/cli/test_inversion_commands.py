@@ -86,6 +86,7 @@ def test_infer_and_mcmc_write_and_print_the_posterior(work: Path) -> None:
         *("--effective-samples", "200", "--max-steps", "1500", "--samples", "2000"),
     )
     assert "R-hat" in chain.stdout
+    assert "mismatch: none found; tones, receivers and noise are as" in chain.stdout
     nested = done(
         *("mcmc", work / "data.nc", "--scenario", work / "small.yaml", "-o", work / "n.nc"),
         *("--sampler", "nautilus", "--walkers", "120", "--effective-samples", "200"),
@@ -108,6 +109,10 @@ def test_infer_and_mcmc_write_and_print_the_posterior(work: Path) -> None:
     figures = work / "figures"
     done("report", work / "p.nc", work / "m.nc", "-o", work / "r.html", "--figures", figures)
     done("report", work / "r.nc", "-o", work / "raw.pdf")  # a result without any likelihood
+    done("report", work / "m.nc", "-o", work / "m.html")  # one without a network
+    page = (work / "m.html").read_text()
+    assert "Is the measurement like the scenario?" in page
+    assert "Summary by the network" not in page
     page = (work / "r.html").read_text()
     assert "source range" in page
     assert "http://" not in page.replace("http://www.w3.org/", "")  # nothing is fetched
