@@ -161,9 +161,17 @@ def phase_of(
 
 
 def lossless_of(
-    items: Items, lanes: Lanes, x: np.ndarray, depth: np.ndarray | None = None
+    items: Items,
+    lanes: Lanes,
+    x: np.ndarray,
+    depth: np.ndarray | None = None,
+    *,
+    with_loss: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(W, ∂W/∂x, Im ∂W/∂loss) of the lossless guide, and φ (lane, D) at depths (items, D)."""
+    """(W, ∂W/∂x, Im ∂W/∂loss) of the lossless guide, and φ (lane, D) at depths (items, D).
+
+    The third is right only ``with_loss``.
+    """
     if depth is None:
         depth = np.empty((len(items), 0))
     if len(lanes) == 0:
@@ -171,6 +179,7 @@ def lossless_of(
     return lossless(
         np.ascontiguousarray(x),
         np.ascontiguousarray(depth),
+        with_loss,
         *lanes.blocks(),
         items.steps,
         items.first,

@@ -45,6 +45,7 @@ N_ROWS = 7
 def lossless(
     x: Any,
     depth: Any,
+    with_loss: bool,
     block_item: Any,
     block_node: Any,
     block_first: Any,
@@ -57,7 +58,8 @@ def lossless(
 ) -> Any:
     """(W, ∂W/∂x, Im ∂W/∂loss) of each lane, with one common factor, and φ (lane, D), as complex.
 
-    Blocks and ``depth`` (items, D) as for mode_functions.
+    Blocks and ``depth`` (items, D) as for mode_functions. The effect of loss is found only
+    ``with_loss``.
     """
     value, slope, lossy = np.empty(x.size), np.empty(x.size), np.empty(x.size)
     result = np.empty((x.size, depth.shape[1]), np.complex128)
@@ -87,8 +89,8 @@ def lossless(
                 _decaying(lanes, stack, lower - 1, 1.0, below)
             else:
                 _bottom(lanes, kind[item], q_bottom[item], rho_bottom[item], below)
-            _shoot(lanes, stack, upper, node, above, slot, kept)
-            _shoot(lanes, stack, lower, node, below, slot, kept)
+            _shoot(lanes, stack, upper, node, with_loss, above, slot, kept)
+            _shoot(lanes, stack, lower, node, with_loss, below, slot, kept)
             for m in range(b - a):
                 f, g, u, v = above[PHI, m], above[PSI, m], below[PHI, m], below[PSI, m]
                 kappa = math.sqrt(abs(stack[j, Q0R] - lanes[m]) + 1e-12 * abs(lanes[m]))
@@ -226,8 +228,10 @@ def _decaying(x: Any, stack: Any, j: int, sign: float, state: Any) -> None:
         state[PSI_LOSS, m] = sign * 0.5 * stack[j, Q0I] / (gamma * rho)
 
 
-@inner("void(f8[::1], f8[:, ::1], i8, i8, f8[:, ::1], i8[::1], f8[:, :, ::1])", fastmath=FAST)
-def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any, slot: Any, kept: Any) -> None:
+@inner("void(f8[::1], f8[:, ::1], i8, i8, b1, f8[:, ::1], i8[::1], f8[:, :, ::1])", fastmath=FAST)
+def _shoot(
+    x: Any, steps: Any, start: int, stop: int, with_loss: bool, state: Any, slot: Any, kept: Any
+) -> None:
     """Carries ``state`` from ``start`` to ``stop``, copied to kept[slot[node]] on the way."""
     down = stop > start
     sign = 1.0 if down else -1.0
@@ -255,25 +259,21 @@ def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any, slot: Any, kep
                 + 0.5 * v2 * (eta2 + 0.5 * z * eta3)
                 - 0.5 * w * (eta2 + 7.0 * eta3)
             ) * inv_hrho
-            odd_l = odd_z * z_loss + 0.5 * v1_loss * eta1
-            even_l = even_z * z_loss - w_loss * eta2
-            p12_l = p12_z * z_loss - (0.5 * v2_loss * eta2 + w_loss * eta3) * hrho
-            p21_l = (
-                p21_z * z_loss
-                + (0.5 * v2_loss * z * eta2 - w_loss * (eta1 + 7.0 * eta2)) * inv_hrho
-            )
-            f, g = state[PHI, m], state[PSI, m]
-            fx, gx, fl, gl = (
-                state[PHI_X, m],
-                state[PSI_X, m],
-                state[PHI_LOSS, m],
-                state[PSI_LOSS, m],
-            )
+            f, g, fx, gx = state[PHI, m], state[PSI, m], state[PHI_X, m], state[PSI_X, m]
             plus, minus = even + odd, even - odd
             state[PHI_X, m] = plus * fx + p12 * gx + h2 * ((even_z + odd_z) * f + p12_z * g)
             state[PSI_X, m] = p21 * fx + minus * gx + h2 * (p21_z * f + (even_z - odd_z) * g)
-            state[PHI_LOSS, m] = plus * fl + p12 * gl + (even_l + odd_l) * f + p12_l * g
-            state[PSI_LOSS, m] = p21 * fl + minus * gl + p21_l * f + (even_l - odd_l) * g
+            if with_loss:
+                odd_l = odd_z * z_loss + 0.5 * v1_loss * eta1
+                even_l = even_z * z_loss - w_loss * eta2
+                p12_l = p12_z * z_loss - (0.5 * v2_loss * eta2 + w_loss * eta3) * hrho
+                p21_l = (
+                    p21_z * z_loss
+                    + (0.5 * v2_loss * z * eta2 - w_loss * (eta1 + 7.0 * eta2)) * inv_hrho
+                )
+                fl, gl = state[PHI_LOSS, m], state[PSI_LOSS, m]
+                state[PHI_LOSS, m] = plus * fl + p12 * gl + (even_l + odd_l) * f + p12_l * g
+                state[PSI_LOSS, m] = p21 * fl + minus * gl + p21_l * f + (even_l - odd_l) * g
             state[PHI, m] = plus * f + p12 * g
             state[PSI, m] = p21 * f + minus * g
         if i % CHECK_EVERY == CHECK_EVERY - 1:

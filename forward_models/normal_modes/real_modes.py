@@ -229,7 +229,7 @@ def choose_nodes(items: Items, lanes: Lanes, x: np.ndarray) -> Lanes:
         has = np.flatnonzero(turns > turn)
         item = lanes.item[split[has]]
         value, slope, _, _ = lossless_of(
-            items, Lanes(item, axes[offset[item] + turn]), x[split[has]]
+            items, Lanes(item, axes[offset[item] + turn]), x[split[has]], with_loss=False
         )
         # Foreign roots rank behind all own ones, the nearest first.
         away = np.abs(value / slope) / unit[has]

@@ -37,7 +37,9 @@ def trapped_modes(
     enough = np.where(lossy | (not exact), _NEARLY, _POLISHED) * distance + _ROUNDING * x
     left = np.arange(x.size)
     for _ in range(_POLISHING):
-        move, drift[left], _ = newton_step(items, lanes[left], x[left], distance[left])
+        move, drift[left], _ = newton_step(
+            items, lanes[left], x[left], distance[left], with_loss=exact
+        )
         x[left] += move
         left = left[np.abs(move) > enough[left]]
         if left.size == 0:
@@ -58,13 +60,15 @@ def newton_step(
     x: np.ndarray,
     distance: np.ndarray,
     depth: np.ndarray | None = None,
+    *,
+    with_loss: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(move, drift, φ) at real x of the lossless guide: Newton's move, dx/d(loss), mode functions.
 
     Roots nearer to each other than their moves stay: where two all but coincide, the phase knew
     them better. ``distance`` is that to the neighbouring root; φ is (lane, D) at (items, D) m.
     """
-    value, slope, change, phi = lossless_of(items, lanes, x, depth)
+    value, slope, change, phi = lossless_of(items, lanes, x, depth, with_loss=with_loss)
     near = np.abs(value) < 0.1 * distance * np.abs(slope)
     move = np.where(near, _from_cut_off(items, lanes, x, -value / slope), 0.0)
     return move, -1j * change / slope, phi
