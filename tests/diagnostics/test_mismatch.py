@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from oceaninv.likelihood import log_likelihood
 from oceaninv.measurement import Measurement, scenario_noise
 from oceaninv.measurement.data import Kind
 from oceaninv.measurement.synthetic import synthetic_measurements
-from oceaninv.posterior import make_posterior, read_posterior, write_posterior
+from oceaninv.posterior import Posterior, make_posterior, read_posterior, write_posterior
 from oceaninv.report.content import sections, warnings_of
 from oceaninv.scenario import Scenario, load_scenario
 from oceaninv.scenario.predict import correlation_length, predict
@@ -227,11 +228,16 @@ def test_findings_travel_with_the_posterior_into_the_report(
     read = read_posterior(tmp_path / "p.nc")
     assert "the receiver at 50 m does not fit the others" in read.attributes["mismatch"]
     assert "reversed" in warnings_of([read])[0]
-    section = next(s for s in sections([read]) if s.title.startswith("Is the measurement"))
-    rows = dict(section.parts[0].rows)  # type: ignore[union-attr]
+
+    def rows_of(told: Posterior) -> dict[str, str]:
+        section = next(s for s in sections([told]) if s.title.startswith("Is the measurement"))
+        return dict(section.parts[0].rows)  # type: ignore[union-attr]
+
+    rows = rows_of(read)
     assert float(rows["Receiver 50 m"]) < 1e-3
-    assert rows["Summary by the network"] == ""
-    assert len(rows) == 3 + 4 + 9
+    assert len(rows) == 2 + 4 + 9
+    asked = with_mismatch(read, replace(found, summary=0.5))  # of a network too
+    assert rows_of(asked) == rows | {"Summary by the network": "0.5"}
 
 
 def _assert_uniform(
