@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from forward_models.normal_modes.steps import PERTURBED_HALF_SPACE, Q0R
 _ROUGHLY, _NEARLY = 3e-3, 1e-5
 # More table points than modes: a bracket then rarely holds two roots.
 _EXTRA_POINTS = 8
-# Newton steps after which few roots are left, those of a steep phase: in single precision, in all.
+# Newton steps, in single precision and in double, after which few roots are left: of a steep phase.
 _ROUGH_TURNS, _TURNS = 4, 5
 _PARTS = np.arange(1, 9) / 9  # of a bracket, by as many points as a vector has lanes
 _CUTS = 20  # of a bracket, at most: to the last digit
@@ -27,6 +28,10 @@ _OWN = 1e-3
 _TWIN, _MERGED = 1e-9, 1e-2
 _CLOSE = 1e-3  # neighbours, in shares of the mean distance
 _DIGIT = 4e-16
+
+# x, low and high of every root, and (excess of Θ over nπ, slope) of some of them at other x
+Bracket = tuple[np.ndarray, np.ndarray, np.ndarray]
+Excess = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
 def count_modes(items: Items) -> np.ndarray:
@@ -52,20 +57,27 @@ def real_modes(items: Items, counts: np.ndarray) -> tuple[Lanes, np.ndarray]:
     _, _, barrier = find_ducts(items.steps, items.first)
     x, low, high = _brackets(items, counts, lanes, order, barrier)
     spacing = ((items.x_max - items.x_min) / np.maximum(counts, 1))[item]
+
+    def excess_of(
+        some: np.ndarray, at: np.ndarray, *, rough: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        theta, slope = phase_of(items, lanes[some], at, rough=rough)
+        return theta - order[some] * np.pi, slope
+
     # The phase of two ducts is a staircase: near its steps a small excess may be a large error.
     parted = high > barrier[item]
     rough = x, low.copy(), high.copy()
-    left = _narrow(items, lanes, order, rough, _ROUGHLY, np.arange(x.size), rough=True)
+    left = _narrow(excess_of, rough, _ROUGHLY, np.arange(x.size), rough=True)
     # A rough bracket may miss its root by little.
     low[~parted] = (rough[1] - _ROUGHLY * spacing)[~parted]
     high[~parted] = (rough[2] + _ROUGHLY * spacing)[~parted]
     bracket = x, low, high
     parted[left] = True
-    left = _narrow(items, lanes, order, bracket, _NEARLY, np.flatnonzero(parted))
-    _cut(items, lanes, order, bracket, _NEARLY, left)
+    left = _narrow(excess_of, bracket, _NEARLY, np.flatnonzero(parted))
+    _cut(excess_of, bracket, _NEARLY, left)
     # Roots that all but coincide are told apart to the last digit.
     close = np.flatnonzero(neighbour_distance(lanes, x) < _CLOSE * spacing)
-    _cut(items, lanes, order, bracket, 0.0, close)
+    _cut(excess_of, bracket, 0.0, close)
     return lanes, x
 
 
@@ -81,10 +93,8 @@ def neighbour_distance(lanes: Lanes, x: np.ndarray) -> np.ndarray:
 
 
 def _narrow(
-    items: Items,
-    lanes: Lanes,
-    order: np.ndarray,
-    bracket: tuple[np.ndarray, np.ndarray, np.ndarray],
+    excess_of: Excess,
+    bracket: Bracket,
     tolerance: float,
     active: np.ndarray,
     *,
@@ -99,8 +109,7 @@ def _narrow(
         if active.size == 0:
             break
         at, left, right = x[active], low[active], high[active]
-        theta, slope = phase_of(items, lanes[active], at, rough=rough)
-        excess = theta - order[active] * np.pi
+        excess, slope = excess_of(active, at, rough=rough)
         left, right = np.where(excess > 0, at, left), np.where(excess > 0, right, at)
         new, moved = _newton(at, excess, slope, left, right)
         x[active], low[active], high[active] = new, left, right
@@ -108,14 +117,7 @@ def _narrow(
     return active
 
 
-def _cut(
-    items: Items,
-    lanes: Lanes,
-    order: np.ndarray,
-    bracket: tuple[np.ndarray, np.ndarray, np.ndarray],
-    tolerance: float,
-    active: np.ndarray,
-) -> None:
+def _cut(excess_of: Excess, bracket: Bracket, tolerance: float, active: np.ndarray) -> None:
     """As ``_narrow`` where the phase is a staircase, on which Newton's method may only crawl.
 
     Brackets are cut into nine parts, for a phase at eight points costs little more than at one.
@@ -127,11 +129,8 @@ def _cut(
         rows = np.arange(active.size)
         left, right = low[active, None], high[active, None]
         at = left + (right - left) * _PARTS
-        of_points = lanes[np.repeat(active, at.shape[1])]
-        theta, slope = (
-            values.reshape(at.shape) for values in phase_of(items, of_points, at.ravel())
-        )
-        excess = theta - order[active, None] * np.pi
+        of_points = excess_of(np.repeat(active, at.shape[1]), at.ravel())
+        excess, slope = (values.reshape(at.shape) for values in of_points)
         edges = np.hstack([left, at, right])
         inside = (excess > 0).sum(1)
         low[active], high[active] = edges[rows, inside], edges[rows, inside + 1]
@@ -162,7 +161,7 @@ def _ranks(counts: np.ndarray) -> np.ndarray:
 
 def _brackets(
     items: Items, counts: np.ndarray, lanes: Lanes, order: np.ndarray, barrier: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> Bracket:
     """(guess, low, high) of each root, by inverse interpolation in a table of the phase.
 
     The table is even in √(x_max - x), in which a guide's phase is nearly linear. Single precision
