@@ -12,11 +12,11 @@ from forward_models.normal_modes.moments import k_squared, size, squared
 
 # Vertical phase of a step, rad: below 2π each half of it holds at most one zero of a mode. Where
 # modes decay the power series of the propagator, of positive terms there, reaches further.
-PHASE_LIMIT = 4.3
+PHASE_LIMIT = 5.5
 DECAY_LIMIT = 4.8
 # Limits on the moments |v₁| and |v₁v₂| of a step: the neglected terms are 2e-5 v₁³ and 6e-3 v₁v₂ of
-# the state, so that either adds about 1e-7.
-GRADIENT_LIMIT = 0.2
+# the state, so that they add about 2e-8 and 1e-7.
+GRADIENT_LIMIT = 0.1
 CURVATURE_LIMIT = 2e-5
 # Limit on what the moments v₃ and v₄, neglected, add to the state in a step of several segments.
 MERGING_LIMIT = 1e-7

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from forward_models.normal_modes.kernels import FAST, inner
-from forward_models.normal_modes.propagator import complex_eta_functions
+from forward_models.normal_modes.propagator import ETA_5, complex_eta_functions
 from forward_models.normal_modes.steps import (
     H2,
     HRHO,
@@ -63,7 +63,7 @@ def _of_slope(eta: Any, z: complex, v1: complex, v2: complex, d: Any) -> Any:
     """(g_z, g_v1, g_v2) from the cotangents d of ∂M/∂z."""
     _, _, eta1, eta2, eta3, eta4 = eta
     # Only beside v₁²: a few terms of its power series do.
-    eta5 = 1 / 10395 + z * (1 / 270270 + z * (1 / 16216200 + z * (1 / 1654052400)))
+    eta5 = ETA_5[0] + z * (ETA_5[1] + z * (ETA_5[2] + z * (ETA_5[3] + z * ETA_5[4])))
     w, w1 = v1 * v1 * (1.0 / 24.0), v1 * (1.0 / 12.0)
     even, odd = d[0] + d[3], d[0] - d[3]
     g_z = even * 0.25 * (eta1 - w * eta4) + odd * 0.125 * v1 * eta3

@@ -1,7 +1,7 @@
 """From a profile to the steps of the propagator: where they end, and the moments of k² over each.
 
 A step is a row of a float64 table whose columns are named below. Steps follow the vertical phase,
-not the wavelength: three to two vertical cycles of the steepest mode. A segment is cut into
+not the wavelength: eight to seven vertical cycles of the steepest mode. A segment is cut into
 several, finer where the phase runs faster; segments that are thin against the phase and nearly in
 line share one, so that the knots of a dense cast cost nothing.
 """

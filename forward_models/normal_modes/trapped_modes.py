@@ -76,9 +76,11 @@ def newton_step(
 
 def _from_cut_off(items: Items, lanes: Lanes, x: np.ndarray, move: np.ndarray) -> np.ndarray:
     """Newton's ``move`` in x = q + γ², taken in γ, in which W is smooth at cut-off, and γ ≥ 0."""
-    q = items.q_bottom[lanes.item]
-    branch = np.isin(items.kind[lanes.item], (HALF_SPACE, PERTURBED_HALF_SPACE))
-    branch &= (items.kind[lanes.item] == HALF_SPACE) | (q.imag == 0.0)
-    gamma2 = np.maximum(x - q.real, _LEAST * x)
+    lossless = (items.kind == PERTURBED_HALF_SPACE) & (items.q_bottom.imag == 0.0)
+    branch = (items.kind == HALF_SPACE) | lossless
+    if not branch.any():
+        return move
+    q = items.q_bottom.real[lanes.item]
+    gamma2 = np.maximum(x - q, _LEAST * x)
     gamma = np.maximum(np.sqrt(gamma2) + 0.5 * move / np.sqrt(gamma2), np.sqrt(_LEAST * x))
-    return np.where(branch, q.real + gamma**2 - x, move)
+    return np.where(branch[lanes.item], q + gamma**2 - x, move)

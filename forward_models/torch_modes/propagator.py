@@ -7,15 +7,13 @@ shots (``kernels``) have the same formulas a second time, in the language of the
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from forward_models.normal_modes import propagator as series
-
-_ETA_3 = [getattr(series, f"_A{n}") for n in range(14)]
-_ETA_4 = [getattr(series, f"_B{n}") for n in range(14)]
+from forward_models.normal_modes.propagator import ETA_3, ETA_4
 
 
 class Etas(NamedTuple):
@@ -39,14 +37,14 @@ class Transfer(NamedTuple):
 
 
 def eta_functions(z: Tensor) -> Etas:
-    """(ξ, η₀ … η₄) at real Z, -18.5 ≤ Z ≤ 23, from two power series and a stable recursion."""
-    return _recursion(z, _horner(_ETA_3, z), _horner(_ETA_4, z))
+    """(ξ, η₀ … η₄) at real Z, -30.3 ≤ Z ≤ 23, from two power series and a stable recursion."""
+    return _recursion(z, _horner(ETA_3, z), _horner(ETA_4, z))
 
 
 def complex_eta_functions(z: Tensor) -> Etas:
     """The same at complex Z; the series are divided by z² - 2 Re(z) z + |z|², in reals."""
     r, s = 2.0 * z.real, -(z.real * z.real + z.imag * z.imag)
-    return _recursion(z, _divided(_ETA_3, r, s, z), _divided(_ETA_4, r, s, z))
+    return _recursion(z, _divided(ETA_3, r, s, z), _divided(ETA_4, r, s, z))
 
 
 class Middle(NamedTuple):
@@ -135,14 +133,14 @@ def _recursion(z: Tensor, eta3: Tensor, eta4: Tensor) -> Etas:
     return Etas(z * eta1 + eta0, eta0, eta1, eta2, eta3, eta4)
 
 
-def _horner(coefficients: list[float], z: Tensor) -> Tensor:
+def _horner(coefficients: Sequence[float], z: Tensor) -> Tensor:
     value = coefficients[-1] * z + coefficients[-2]
     for a in coefficients[-3::-1]:
         value = value * z + a
     return value
 
 
-def _divided(coefficients: list[float], r: Tensor, s: Tensor, z: Tensor) -> Tensor:
+def _divided(coefficients: Sequence[float], r: Tensor, s: Tensor, z: Tensor) -> Tensor:
     """The series at z by synthetic division by z² - r z - s."""
     a, b = s * coefficients[-1] + coefficients[-3], r * coefficients[-1] + coefficients[-2]
     for c in coefficients[-4::-1]:

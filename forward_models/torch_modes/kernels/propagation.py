@@ -7,12 +7,11 @@ row of the table of steps that a lane passes, ``way`` is 1 downwards and -1 upwa
 import triton
 import triton.language as tl
 
-from forward_models.normal_modes import propagator as series
-from forward_models.normal_modes import steps, wronskian
+from forward_models.normal_modes import propagator, steps, wronskian
 
-_ETA_3 = tl.constexpr(tuple(getattr(series, f"_A{n}") for n in range(14)))
-_ETA_4 = tl.constexpr(tuple(getattr(series, f"_B{n}") for n in range(14)))
-_N_TERMS = tl.constexpr(14)
+_ETA_3 = tl.constexpr(propagator.ETA_3)
+_ETA_4 = tl.constexpr(propagator.ETA_4)
+_N_TERMS = tl.constexpr(propagator.N_TERMS)
 _PI_2 = tl.constexpr(9.869604401089358)
 N_COLUMNS = tl.constexpr(steps.N_COLUMNS)
 H2 = tl.constexpr(steps.H2)
