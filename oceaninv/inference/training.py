@@ -87,6 +87,7 @@ def train(
     partial = (checkpoint, first_checkpoint, own_data, _unfinished(own_data), fitted)
     if resume and not checkpoint.exists() and (out / "model.json").exists():
         return Model.load(out)
+    goes_on = resume and any(path.exists() for path in partial)
     if not resume:
         _remove(*partial)
 
@@ -174,7 +175,7 @@ def train(
         **result.record,
         "simulation_seed": training_set.seed,
         # what came before the network's own epochs, of a training that was not interrupted
-        "preparation_seconds": None if resume else round(prepared, 1),
+        "preparation_seconds": None if goes_on else round(prepared, 1),
         "remaining_divergence": remaining,
     }
     model = Model(scenario, result.estimator, aid, record, scenario.name)

@@ -118,8 +118,9 @@ def test_a_model_with_fits_is_trained_kept_and_resumed(
     settings: dict[str, int],
     until: str,
 ) -> None:
-    model = train(scenario, out=tmp_path / "m", seed=1, settings=settings)
+    model = train(scenario, out=tmp_path / "m", seed=1, settings=settings, resume=True)
     assert isinstance(model.aid, NormalFits)
+    assert model.record["preparation_seconds"] > 0  # there was nothing to go on from
     again = Model.load(tmp_path / "m")
     torch.testing.assert_close(again.features(measurement), model.features(measurement))
     assert not (tmp_path / "m" / "fits").exists()
@@ -141,6 +142,7 @@ def test_a_model_with_fits_is_trained_kept_and_resumed(
         progress=lambda done, total, text: told.append(text),
     )  # fmt: skip
     assert "simulating" not in told
+    assert resumed.record["preparation_seconds"] is None
     for name, tensor in model.estimator.state_dict().items():
         torch.testing.assert_close(resumed.estimator.state_dict()[name], tensor)
 
