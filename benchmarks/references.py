@@ -43,7 +43,7 @@ FOLDER = Path(__file__).parent / "references"
 DRAWS = 2000
 MEASUREMENTS = 20
 SETTINGS = {
-    "emcee": ChainSettings(walkers=192, effective_samples=4200, max_steps=50_000, samples=20_000),
+    "emcee": ChainSettings(walkers=192, effective_samples=2100, max_steps=50_000, samples=20_000),
     "nautilus": ChainSettings(
         walkers=1000, effective_samples=3000, max_steps=20_000, samples=20_000
     ),
