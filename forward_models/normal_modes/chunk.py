@@ -92,9 +92,10 @@ def solve_chunk(
         found, at = open_modes(items)
         lanes = Lanes(np.append(lanes.item, found.item), np.append(lanes.node, found.node))
         x, distance = np.append(x, at), np.append(distance, np.zeros(at.size))
-        order = ranked(lanes.item, x.real, lanes.node)
-        lanes, x, distance = lanes[order], x[order], distance[order]
         counts = np.bincount(lanes.item, minlength=len(items))
+    # The loss moves nodes; lanes of one node fill vectors.
+    order = ranked(lanes.item, x.real, lanes.node)
+    lanes, x, distance = lanes[order], x[order], distance[order]
     loss = np.full(x.size, 1.0 if exact else 0.0)
     depths = np.repeat(depth, problem.omega.size, axis=0)
     shift = scattering_shift(problem, rows, items, lanes, x, loss)

@@ -29,7 +29,7 @@ from forward_models.normal_modes.steps import H2, Q0I, Q0R
 # in parts, and so is one that is then found further from where it was predicted than the first of
 # the limits. Two that end in one go again, in shorter parts under a stricter limit.
 _SHIFT_LIMIT = 0.3
-_LIMITS = (0.02, 0.02, 0.01)
+_LIMITS = (0.04, 0.02, 0.01)
 _LONGEST = (0.1, 0.02)
 _DEFLATED = 1e-6  # the last move of deflated Newton steps, whose error is about its square
 _ASIDE = 2.0  # distances to the next root that a root may be further aside than its loss explains

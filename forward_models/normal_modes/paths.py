@@ -97,7 +97,7 @@ def follow(
     lane, busy = np.full(VECTOR, -1), np.zeros(VECTOR, np.bool_)
     done, ahead, before = np.zeros(VECTOR), np.zeros(VECTOR), np.zeros(VECTOR)
     turns, forced, known = np.zeros(VECTOR, np.int64), np.zeros(VECTOR, np.bool_), lane * 0
-    shares, rests = np.zeros((VECTOR, _REMEMBERED)), np.zeros((VECTOR, _REMEMBERED), np.complex128)
+    shares, points = np.zeros((VECTOR, _REMEMBERED)), np.zeros((VECTOR, _REMEMBERED), np.complex128)
     guess, at, loss = np.zeros(VECTOR, np.complex128), np.zeros(VECTOR, np.complex128), done * 0
     last_value, last_slope, last_at = guess.copy(), guess.copy(), guess.copy()
     last_unit = np.zeros(VECTOR)
@@ -118,11 +118,9 @@ def follow(
                     ahead[m] = 1.0 - done[m]
                 i = lane[m]
                 loss[m] = done[m] + ahead[m]
-                guess[m] = _predicted(start[i], drift[i], shares[m], rests[m], known[m], loss[m])
+                guess[m] = _predicted(start[i], drift[i], shares[m], points[m], known[m], loss[m])
                 if forced[m] and known[m] > 0:
-                    guess[m] = _straight_on(
-                        start[i], drift[i], shares[m], rests[m], known[m], loss[m]
-                    )
+                    guess[m] = _straight_on(start[i], shares[m], points[m], known[m], loss[m])
                 at[m], before[m] = guess[m], np.nan
         left = 0
         for m in range(VECTOR):
@@ -194,8 +192,7 @@ def follow(
                 near = math.isinf(limit) or (near and at[m].imag > -_GROWTH * spacing[i])
                 x[i], good[i], busy[m] = at[m], met and near, False
             elif met or lost:
-                _remember(loss[m], at[m], start[i], drift[i], shares[m], rests[m], known[m])
-                known[m] = min(known[m] + 1, _REMEMBERED)
+                known[m] = _remember(loss[m], at[m], shares[m], points[m], known[m])
                 done[m], turns[m] = loss[m], 0
                 if abs(at[m] - guess[m]) < _SMOOTH * limit * spacing[i]:
                     ahead[m] *= _LONGER
@@ -220,41 +217,44 @@ def _by_two(
 
 @inner
 def _predicted(
-    start: complex, drift: complex, shares: Any, rests: Any, known: int, share: float
+    start: complex, drift: complex, shares: Any, points: Any, known: int, share: float
 ) -> complex:
-    """x at a share of the loss: start + drift s + s² r(s), r a polynomial through ``rests``."""
-    rest = 0j
+    """x at a share of the loss, of a polynomial through ``points`` and, while those are few, start.
+
+    The start with its slope says little of a path that has left the neighbours it began among:
+    from there on paths are nearly straight.
+    """
+    x = 0j
     for i in range(known):
         weight = 1.0
         for j in range(known):
             if j != i:
                 weight *= (share - shares[j]) / (shares[i] - shares[j])
-        rest += weight * rests[i]
-    return start + share * (drift + share * rest)
+        if known < _REMEMBERED:  # start + drift s + s² r(s), r a polynomial
+            away = points[i] - (start + drift * shares[i])
+            x += weight * away * (share / shares[i]) ** 2
+        else:
+            x += weight * points[i]
+    return x if known == _REMEMBERED else x + start + drift * share
 
 
 @inner
-def _straight_on(
-    start: complex, drift: complex, shares: Any, rests: Any, known: int, share: float
-) -> complex:
+def _straight_on(start: complex, shares: Any, points: Any, known: int, share: float) -> complex:
     """x at a share of the loss from the last two points of a path: a guess that cannot run away."""
-    here = shares[known - 1]
-    x = _predicted(start, drift, shares, rests, known, here)
-    there = shares[known - 2] if known > 1 else 0.0
-    slope = (x - _predicted(start, drift, shares, rests, known, there)) / (here - there)
-    return x + (share - here) * slope
+    x, here = points[known - 1], shares[known - 1]
+    before, there = (points[known - 2], shares[known - 2]) if known > 1 else (start, 0.0)
+    return x + (share - here) * (x - before) / (here - there)
 
 
 @inner
-def _remember(
-    share: float, x: complex, start: complex, drift: complex, shares: Any, rests: Any, known: int
-) -> None:
-    """Notes a point of a path, in place of the oldest if there are many."""
+def _remember(share: float, x: complex, shares: Any, points: Any, known: int) -> int:
+    """Notes a point of a path, in place of the oldest if there are many; returns how many."""
     if known == _REMEMBERED:
         for i in range(known - 1):
-            shares[i], rests[i] = shares[i + 1], rests[i + 1]
+            shares[i], points[i] = shares[i + 1], points[i + 1]
         known -= 1
-    shares[known], rests[known] = share, ((x - start) / share - drift) / share
+    shares[known], points[known] = share, x
+    return known + 1
 
 
 @inner

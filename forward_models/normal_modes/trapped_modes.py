@@ -12,7 +12,7 @@ from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE
 # The last move of real Newton steps, whose error is about its square, in shares of the distance to
 # the neighbouring root: of roots that go on into the loss or to one more step, and of all others.
 _NEARLY, _POLISHED = 3e-5, 3e-8
-_LEFT = 1e-10  # the error of complex ones, in the same shares
+_LEFT = 1e-11  # the error of complex ones, in the same shares
 _POLISHING = 6  # Newton steps at most; one or two do but where roots all but coincide
 _ROUNDING = 4e-16  # of x
 _LEAST = 4e-16  # of γ² in shares of k²: at cut-off, but for rounding
@@ -23,7 +23,7 @@ def trapped_modes(
 ) -> tuple[Lanes, np.ndarray, np.ndarray]:
     """(lanes, x, distance): ``counts`` modes of each item, with the loss if ``exact``.
 
-    A complex x is left with an error of 1e-10 of ``distance``, that of the root from its neighbour
+    A complex x is left with an error of 1e-11 of ``distance``, that of the root from its neighbour
     without the loss, which is little for mode functions; one more Newton step makes it exact.
     Where there is nothing left to do ``distance`` is 0.
     """
