@@ -1,9 +1,9 @@
 """Roots of the Wronskian followed from the lossless guide to full attenuation, eight at a time.
 
 Eight lanes of any items fill the vectors of the processor: each takes the steps of its own guide,
-and where one has come to its end the next in the queue takes its place, so that none waits for
-another. What a lane does is Newton's method at a share of the loss, along a path of as many shares
-as its root needs: few, mostly one.
+told once where they share it, and where one has come to its end the next in the queue takes its
+place, so that none waits for another. What a lane does is Newton's method at a share of the loss,
+along a path of as many shares as its root needs: few, mostly one.
 """
 
 from __future__ import annotations
@@ -260,16 +260,22 @@ def _remember(share: float, x: complex, shares: Any, points: Any, known: int) ->
 @inner
 def _carry(steps: Any, last: Any, count: Any, sign: int, state: Any, tile: Any) -> None:
     """Carries each lane's state over its ``count`` steps, all to arrive together at ``last``."""
-    longest = 0
+    longest, shared = 0, True
     for m in range(VECTOR):
         longest = max(longest, count[m])
+        shared = shared and last[m] == last[0]
     for p in range(0, longest, _TILE):
         size = min(_TILE, longest - p)
         for i in range(size):
             left = longest - 1 - p - i
+            if shared:
+                step = steps[last[0] - sign * left]
+                _lay_out(step, sign, left, count, state[LOSS], tile[i], 0, VECTOR)
+                continue
             for m in range(VECTOR):
                 if left < count[m]:
-                    _lay_out(steps[last[m] - sign * left], sign, state[LOSS, m], tile[i], m)
+                    step = steps[last[m] - sign * left]
+                    _lay_out(step, sign, left, count, state[LOSS], tile[i], m, m + 1)
                 else:
                     for row in range(tile.shape[1]):
                         tile[i, row, m] = 0.0
@@ -283,13 +289,22 @@ def _carry(steps: Any, last: Any, count: Any, sign: int, state: Any, tile: Any) 
                     state[row, m] /= largest
 
 
-@inner
-def _lay_out(step: Any, sign: float, loss: float, row: Any, m: int) -> None:
-    h2 = step[H2]
-    row[_H2, m], row[_Z_RE, m], row[_Z_IM, m] = h2, h2 * step[Q0R], loss * h2 * step[Q0I]
-    row[_V1R, m], row[_V1I, m] = 0.5 * sign * step[V1R], 0.5 * sign * loss * step[V1I]
-    row[_V2R, m], row[_V2I, m] = 0.5 * step[V2R], 0.5 * loss * step[V2I]
-    row[_HRHO, m], row[_INV_HRHO, m] = sign * step[HRHO], sign * step[INV_HRHO]
+@inner(forceinline=True)
+def _lay_out(
+    step: Any, sign: float, left: int, count: Any, loss: Any, row: Any, start: int, stop: int
+) -> None:
+    """Tells a step to the lanes from ``start`` to ``stop``; no step to those that begin later."""
+    h2, hrho, inv_hrho = step[H2], sign * step[HRHO], sign * step[INV_HRHO]
+    z_re, q0i = h2 * step[Q0R], h2 * step[Q0I]
+    v1r, v1i = 0.5 * sign * step[V1R], 0.5 * sign * step[V1I]
+    v2r, v2i = 0.5 * step[V2R], 0.5 * step[V2I]
+    for m in range(start, stop):
+        here = 1.0 if left < count[m] else 0.0
+        lossy = here * loss[m]
+        row[_H2, m], row[_Z_RE, m], row[_Z_IM, m] = here * h2, here * z_re, lossy * q0i
+        row[_V1R, m], row[_V1I, m] = here * v1r, lossy * v1i
+        row[_V2R, m], row[_V2I, m] = here * v2r, lossy * v2i
+        row[_HRHO, m], row[_INV_HRHO, m] = here * hrho, here * inv_hrho
 
 
 @inner("void(f8[:, :, ::1], f8[:, ::1])", fastmath=FAST)
