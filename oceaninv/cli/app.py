@@ -12,9 +12,11 @@ from typing import Annotated
 import typer
 
 from oceaninv.cli import forward, inversion, measurement, results, scenario
+from oceaninv.cli.command import OneLine
 
 app = typer.Typer(
     name="oceaninv",
+    cls=OneLine,
     help="Geoacoustic inversion with calibrated uncertainty.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

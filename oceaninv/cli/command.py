@@ -8,13 +8,17 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from oceaninv.errors import InputError
 
 FAILED, BAD_INPUT = 1, 2
+# Of click, or of typer's own copy of it.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 Progress = Callable[[int, int, str], None]
 Command = Callable[..., None]
@@ -48,6 +52,33 @@ def register(app: typer.Typer, function: Command, name: str | None = None) -> No
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     app.command(name)(run)
+
+
+class OneLine(TyperGroup):
+    """The group of all commands, which tells wrong use in one line as it does bad input."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        *rest: Any,
+        standalone_mode: bool = True,
+        **how: Any,
+    ) -> Any:
+        """Runs the command line; see ``typer.core.TyperGroup``."""
+        run = functools.partial(super().main, args, *rest, **how)
+        if not standalone_mode:
+            return run(standalone_mode=False)
+        try:
+            code = run(standalone_mode=False)
+        except typer.Abort:
+            typer.echo("oceaninv: stopped", err=True)
+            sys.exit(FAILED)
+        except UsageError as error:
+            if type(error).__name__ == "NoArgsIsHelpError":  # which shows the help
+                return run()
+            typer.echo(_misused(error, sys.argv[1:] if args is None else args), err=True)
+            sys.exit(BAD_INPUT)
+        sys.exit(code if isinstance(code, int) else 0)
 
 
 def numbers(text: str | None, option: str) -> list[float]:
@@ -143,6 +174,17 @@ def say(text: str) -> None:
 def hint(text: str) -> None:
     """Prints advice, set apart from results, to stderr."""
     typer.echo(f"hint: {text}", err=True)
+
+
+def _misused(error: Any, words: Sequence[str]) -> str:
+    """The line of wrong use: command, option, what was given, and what it should be."""
+    command = error.ctx.command_path if error.ctx else "oceaninv"
+    line = " ".join(error.format_message().split()).rstrip(".")
+    for option in getattr(getattr(error, "param", None), "opts", []):
+        for word, following in pairwise([*words, ""]):
+            if word == option and following not in line:
+                line = line.replace(": ", f": {following}: ", 1)
+    return f"oceaninv: {line[:1].lower()}{line[1:]}; '{command} --help' shows how"
 
 
 def _told(error: Exception) -> tuple[int, str]:

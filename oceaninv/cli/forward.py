@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -76,7 +78,7 @@ def modes(
     frequencies, depths = numbers(frequency, "--frequency"), numbers(depth, "--depth")
     from oceaninv.forward import modes_of_file
 
-    with progress_bar() as progress:
+    with progress_bar() as progress, _named(file):
         dataset = modes_of_file(
             file,
             frequency=frequencies,
@@ -162,7 +164,7 @@ def field(
     if incoherent is not None:
         coherence = "incoherent" if incoherent else "coherent"
 
-    with progress_bar() as progress:
+    with progress_bar() as progress, _named(file):
         dataset = field_of_file(
             file,
             **given,
@@ -195,6 +197,18 @@ def field(
         with whole_file(plot) as temporary:
             plot_field(dataset, temporary)
         say(f"{plot}: propagation loss")
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Has errors of the model name the file in place of the environment's row in a batch of one."""
+    from forward_models.errors import ModelInputError
+
+    try:
+        yield
+    except ModelInputError as error:
+        line = str(error).removeprefix("environment 0: ")
+        raise ModelInputError(line if file.name in line else f"{file}: {line}") from error
 
 
 def _beyond(range_m: float, shortest: float, longest: float) -> str:
