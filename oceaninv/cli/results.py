@@ -125,6 +125,11 @@ def calibrate(
         for name in result[dim].values
     ]
     say(table(header, rows))
+    say(
+        f"{result.attrs['near']} of {result['coverage'].size} coverages of parameters are within "
+        f"2 points of their level; of an exact sampler {result.attrs['near_expected']:.1f} would be"
+    )
+    say("")
     header = ("truth told from draws", "C2ST", "p-value", "", "sd / prior sd", "information (nat)")
     worth = {
         str(p): (f"{float(w.sharpness):.3f}", f"{float(w.information):.2f}")
@@ -143,7 +148,6 @@ def calibrate(
         for name in map(str, result["told"].values)
         for told in [result.sel(told=name)]
     ]
-    say("")
     say(table(header, rows))
     whole = _VERDICT[bool(result.attrs["passes"])]
     alpha = float(result.attrs["alpha"])

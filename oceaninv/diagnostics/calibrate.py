@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from oceaninv.diagnostics.joint import JointTest, joint_test
 from oceaninv.diagnostics.ranks import coverage, rank, region_rank, tarp_rank
@@ -32,6 +32,7 @@ Sample = Callable[[Measurement, int], tuple[Array, Array | None]]
 
 LEVELS = np.array([0.5, 0.8, 0.9, 0.95])
 FALSE_ALARM = 0.01  # probability that an exact sampler does not pass
+NEAR = 0.02  # of a level: how near to it its coverage is counted as being
 _CHOICES = 4  # draws that the classifier has to tell the truth from
 _REFERENCES = 512
 _GUESSED_AT = (4.0, 16.0)  # temperatures of the matched fields
@@ -200,7 +201,9 @@ def verdict(
         `joint_p_value` and `joint_passes` (joint) and `expected_coverage` (joint, level) for
         `joint` "tarp" and "region"; `coverage_lower`, `coverage_upper` and so on, binomial 95 %
         intervals; `c2st`, `c2st_p_value` and `c2st_passes` (told: parameters and "joint"); and
-        attributes `passes` (1 or 0), `alpha` of each test, `test` and `c2st_error`.
+        attributes `passes` (1 or 0), `alpha` of each test, `test` and `c2st_error`; `near` of the
+        `coverage` are within 2 points of their level, of an exact sampler `near_expected`, for n
+        simulations tell no more.
     """
     n = len(ranks)
     joint = np.stack([balls, regions], axis=-1)
@@ -214,6 +217,7 @@ def verdict(
     expected = (joint[..., None] <= LEVELS).mean(axis=0)
     lower, upper = _binomial_bounds(covered, n)
     expected_lower, expected_upper = _binomial_bounds(expected, n)
+    near = np.abs(covered - LEVELS) <= NEAR + 1e-12
     result = xr.Dataset(
         {
             "rank": (("simulation", "parameter"), ranks),
@@ -234,6 +238,8 @@ def verdict(
             "passes": int(min(every) >= alpha),
             "alpha": alpha,
             "simulations": n,
+            "near": int(near.sum()),
+            "near_expected": len(names) * float(_probability_near(LEVELS, n).sum()),
             "test": "simultaneous binomial test of the empirical distribution function of ranks",
         },
     )
@@ -318,6 +324,12 @@ def _information(mean: Array, covariance: Array) -> tuple[Array, float]:
     log_det = np.linalg.slogdet(covariance + eye)[1]
     together = 0.5 * ((variance + mean**2 - 1).sum(1) - log_det)
     return alone.mean(0), float(together.mean())
+
+
+def _probability_near(level: Array, n: int) -> Array:
+    """Of an exact sampler's coverage in n simulations: to be within ``NEAR`` of its level."""
+    most, least = np.floor(n * (level + NEAR) + 1e-9), np.ceil(n * (level - NEAR) - 1e-9)
+    return np.asarray(binom.cdf(most, n, level) - binom.cdf(least - 1, n, level))
 
 
 def _binomial_bounds(share: Array, n: int) -> tuple[Array, Array]:

@@ -41,7 +41,7 @@ def calibration_summary(result: xr.Dataset) -> dict[str, Any]:
         name: result.attrs[name]
         for name in (
             "passes", "alpha", "simulations", "seed", "method", "draws", "information_joint",
-            "scenario_hash", "versions",
+            "near", "near_expected", "scenario_hash", "versions",
         )
         if name in result.attrs
     }  # fmt: skip

@@ -53,6 +53,17 @@ def test_collapsed_shifted_and_inflated_samplers_fail(shift: float, scale: float
         assert np.sign(float(result["coverage"].sel(level=0.8)[0]) - 0.8) == np.sign(scale - 1)
 
 
+def test_coverages_within_two_points_are_as_many_as_chance_has_it() -> None:
+    rng = np.random.default_rng(6)
+    names = [f"unknown {i}" for i in range(100)]
+    exact = verdict(names, rng.random((500, 100)), rng.random(500), rng.random(500)).attrs
+    assert 0.5 < exact["near_expected"] / 400 < 0.9
+    assert exact["near"] == pytest.approx(exact["near_expected"], abs=4 * np.sqrt(400 * 0.2))
+    narrow = 0.5 + 1.1 * (rng.random((500, 100)) - 0.5)  # intervals that are a tenth too short
+    wrong = verdict(names, narrow, rng.random(500), rng.random(500)).attrs
+    assert wrong["near"] < 0.5 * wrong["near_expected"]
+
+
 def test_a_wrong_correlation_fails_though_every_marginal_is_right() -> None:
     rng = np.random.default_rng(0)
     root = np.linalg.cholesky([[1, 0.95], [0.95, 1]])
