@@ -186,8 +186,8 @@ def train(
     left = model.record.get("remaining_divergence")
     if left:  # a finished model of an earlier version, which --resume reads, has none
         say(
-            f"remaining divergence     {left['estimate']:.4f} nats of {left['divergence']} by a "
-            f"fresh critic, 95 % interval {left['lower']:.4f} to {left['upper']:.4f}"
+            f"remaining divergence     {left['estimate']:.4f} nats of {left['divergence']} at "
+            f"least, by a fresh critic, 95 % interval {left['lower']:.4f} to {left['upper']:.4f}"
         )
     say(f"{output}: {estimator.value} of {model.scenario.name}")
 
