@@ -8,20 +8,24 @@ posterior's intervals hold the truth.
     python benchmarks/seeds.py swellex96-2p --resume    # go on with a run that was killed
     python benchmarks/seeds.py swellex96-2p --keep      # also writes benchmarks/results/
 
-Models are kept in `--out`, by default `out/seeds`.
+Models, and what each is worth, are kept in `--out`, by default `out/seeds`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from record import finish
 
 from oceaninv import load_scenario, train
 from oceaninv.diagnostics import calibrate
+from oceaninv.files import whole_file
+from oceaninv.scenario import Scenario
 
 FIRST, SIMULATED = 101, 20_000  # seeds: of the first training, and of what it is judged on
 LOW = 0.87  # coverage of a 90 % interval that is below this is a network not to be used
@@ -46,25 +50,20 @@ def main() -> None:
     print(lines[-1], flush=True)
     rows = []
     for seed in range(FIRST, FIRST + arguments.seeds):
-        begun = time.perf_counter()
-        model = train(
-            scenario,
-            out=arguments.out / f"{scenario.name}-{seed}",
-            data=arguments.data,
-            seed=seed,
-            resume=arguments.resume,
-        )
-        minutes = (time.perf_counter() - begun) / 60
-        result = calibrate(model, arguments.n, seed=SIMULATED)
-        coverage = result["coverage"].sel(level=0.9)
-        lowest = int(np.argmin(coverage.values))
-        rows.append((float(coverage.min()), float(coverage.mean()), minutes))
+        kept = arguments.out / f"{scenario.name}-{seed}.json"
+        if arguments.resume and kept.exists():
+            row = json.loads(kept.read_text(encoding="utf-8"))
+        else:
+            row = of_seed(scenario, seed, arguments)
+            with whole_file(kept) as temporary:
+                temporary.write_text(json.dumps(row) + "\n", encoding="utf-8")
+        rows.append(row)
         lines.append(
-            f"{seed:5d}  {model.record['validation']:10.3f}  {minutes:7.1f}  {rows[-1][0]:6.3f}"
-            f"  {rows[-1][1]:5.3f}  {scenario.names[lowest]}"
+            f"{seed:5d}  {row['validation']:10.3f}  {row['minutes']:7.1f}  {row['lowest']:6.3f}"
+            f"  {row['mean']:5.3f}  {row['unknown']}"
         )
         print(lines[-1], flush=True)
-    low = sum(row[0] < LOW for row in rows)
+    low = sum(row["lowest"] < LOW for row in rows)
     lines += ["", f"below {LOW}: {low} of {len(rows)}"]
     finish(
         f"seeds_{scenario.name}",
@@ -72,14 +71,35 @@ def main() -> None:
         {
             "below": low,
             "seeds": len(rows),
-            "lowest": min(row[0] for row in rows),
-            "mean": float(np.mean([row[1] for row in rows])),
-            "minutes_mean": float(np.mean([row[2] for row in rows])),
+            "lowest": min(row["lowest"] for row in rows),
+            "mean": float(np.mean([row["mean"] for row in rows])),
+            "minutes_mean": float(np.mean([row["minutes"] for row in rows])),
             "n": arguments.n,
         },
         seed=FIRST,
         keep=arguments.keep,
     )
+
+
+def of_seed(scenario: Scenario, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the network of a seed is worth: score, minutes of training, coverage, and where least."""
+    begun = time.perf_counter()
+    model = train(
+        scenario,
+        out=arguments.out / f"{scenario.name}-{seed}",
+        data=arguments.data,
+        seed=seed,
+        resume=arguments.resume,
+    )
+    minutes = (time.perf_counter() - begun) / 60
+    coverage = calibrate(model, arguments.n, seed=SIMULATED)["coverage"].sel(level=0.9)
+    return {
+        "validation": model.record["validation"],
+        "minutes": minutes,
+        "lowest": float(coverage.min()),
+        "mean": float(coverage.mean()),
+        "unknown": scenario.names[int(np.argmin(coverage.values))],
+    }
 
 
 if __name__ == "__main__":
