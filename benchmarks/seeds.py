@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def of_seed(scenario: Scenario, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """What the network of a seed is worth: score, minutes of training, coverage, and where least."""
+    """What the network of a seed is worth: score, minutes of training, and coverage."""
     begun = time.perf_counter()
     model = train(
         scenario,
