@@ -5,7 +5,7 @@ The measurements are draws of the scenario from seeds that no training used. The
 in common but the likelihood, ensembles of walkers (emcee) and nested sampling (nautilus). They
 must agree: R-hat below 1.01, more than 2,000 effective draws of each, and a classifier (C2ST) that
 tells them apart in fewer than 53 of 100 cases. Walkers' draws resemble those shortly before them,
-which the classifier sees too: where it does, the walkers go on to twice as many effective draws,
+which the classifier sees too: where it does, the walkers run anew to twice as many effective draws,
 and to twice as many again.
 
     python benchmarks/references.py north-elba-1993

@@ -224,18 +224,19 @@ def _predicted(
     The start with its slope says little of a path that has left the neighbours it began among:
     from there on paths are nearly straight.
     """
-    x = 0j
+    few = known < _REMEMBERED
+    x = start + drift * share if few else 0j
     for i in range(known):
         weight = 1.0
         for j in range(known):
             if j != i:
                 weight *= (share - shares[j]) / (shares[i] - shares[j])
-        if known < _REMEMBERED:  # start + drift s + s² r(s), r a polynomial
+        if few:  # start + drift s + s² r(s), r a polynomial
             away = points[i] - (start + drift * shares[i])
             x += weight * away * (share / shares[i]) ** 2
         else:
             x += weight * points[i]
-    return x if known == _REMEMBERED else x + start + drift * share
+    return x
 
 
 @inner
@@ -276,7 +277,7 @@ def _carry(steps: Any, last: Any, count: Any, sign: int, state: Any, tile: Any) 
                 if left < count[m]:
                     step = steps[last[m] - sign * left]
                     _lay_out(step, sign, left, count, state[LOSS], tile[i], m, m + 1)
-                else:
+                else:  # the lane begins later, and its guide may have no such step
                     for row in range(tile.shape[1]):
                         tile[i, row, m] = 0.0
         _shoot(tile[:size], state)

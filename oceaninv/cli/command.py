@@ -182,7 +182,7 @@ def _misused(error: Any, words: Sequence[str]) -> str:
     line = " ".join(error.format_message().split()).rstrip(".")
     for option in getattr(getattr(error, "param", None), "opts", []):
         for word, following in pairwise([*words, ""]):
-            if word == option and following not in line:
+            if word == option and f"'{following}'" not in line:
                 line = line.replace(": ", f": {following}: ", 1)
     return f"oceaninv: {line[:1].lower()}{line[1:]}; '{command} --help' shows how"
 

@@ -27,7 +27,7 @@ from oceaninv.scenario.predict import correlation_length, predict
 from oceaninv.scenario.training import with_settings
 from oceaninv.simulation import TrainingSet, load_training_set, simulate
 
-_FRESH = 2048  # simulations for the remaining divergence: ten seconds at most on two cores
+_FRESH = 2048  # simulations for the remaining divergence: seconds, or a minute where each is fitted
 _FRESH_STREAM = 0xF4E5  # keeps them apart from the training set of the same seed
 
 

@@ -221,7 +221,10 @@ def test_a_mode_limit_keeps_the_first_modes_and_says_when_there_are_fewer(tmp_pa
     [
         (["nowhere.env"], "oceaninv: nowhere.env: no such file; check the path\n"),
         (["CASE", "-f", "20,x"], "oceaninv: --frequency: '20,x' is no list; write 1,2,5 or"),
-        (["CASE", "-f", "-20"], "oceaninv: CASE: frequency: -20 Hz must be finite and above zero"),
+        (
+            ["CASE", "-f", "-20"],
+            "oceaninv: CASE: frequency: -20 Hz must be finite and above zero\n",
+        ),
         (["CASE", "-f", "0"], "oceaninv: CASE: frequency: 0 Hz must be finite and above zero\n"),
         (["CASE", "--range-km", "1:2"], "oceaninv: --range-km: '1:2' is no list"),
         (["CASE", "--range-km", "0"], "oceaninv: CASE: range: 0 m must be"),
