@@ -31,6 +31,9 @@ def zeros_within(items: Items, expected: np.ndarray, below: np.ndarray) -> np.nd
     and h half of it. The first column is whole; the others are good to some hundredths.
     ``expected`` (items,) guesses the number of zeros; it only sets how many points are tried first.
     """
+    sums = np.zeros((len(items), _POWERS), np.complex128)
+    if len(items) == 0:
+        return sums
     item, start, stop = _border(items, expected, below)
     value, slope = _on_axis(items, item, start)
     # Pieces of one item follow each other; the last ends where the first began.
@@ -38,7 +41,6 @@ def zeros_within(items: Items, expected: np.ndarray, below: np.ndarray) -> np.nd
     after = np.arange(1, item.size + 1)
     after[np.append(first[1:], item.size)[: first.size] - 1] = first
     value_stop, slope_stop = value[after], slope[after]
-    sums = np.zeros((len(items), _POWERS), np.complex128)
     for _ in range(_HALVINGS):
         if item.size == 0:
             break

@@ -35,8 +35,10 @@ from forward_models.normal_modes.trapped_modes import trapped_modes
 # The strips reach this far beyond the largest k² of the stack, where only an interface wave lives.
 _BEYOND = 1.02
 # In shares of the mean distance of roots: two nearer than this are one; the last move of deflated
-# Newton steps, whose error is about its square.
+# Newton steps, whose error is about its square. Near a branch point the shares are of what is left
+# to that.
 _SAME, _EXACT = 1e-6, 3e-6
+_NEAREST = 1e-9  # in shares of x: nearer to a branch point rounding is all that is left
 _LEFT = 1e-14  # error of Newton's method, in shares of the distance of roots
 _ROUNDS = 12
 _NEWTON_LIMIT = 40
@@ -230,6 +232,8 @@ def _with_more(
     at, good = _deflated_newton(strips, lanes, start[order], on, x)
     good &= _member(sheet, lanes.item, at)
     lanes, at = lanes[good], at[good]
+    if at.size == 0:
+        return on, x
     # Of roots that are one, keep those known before, or the first.
     strip, node = np.append(on.item, lanes.item), np.append(on.node, lanes.node)
     x, new = np.append(x, at), np.arange(x.size + at.size) >= x.size
@@ -245,17 +249,16 @@ def _with_more(
 def _at_best_nodes(strips: _Strips, on: Lanes, x: np.ndarray) -> tuple[Lanes, np.ndarray]:
     """(lanes, x) with shots that meet where the mode is strong: where it was, or at the bottom.
 
-    ∂W/∂x of unit states is the norm of the mode over its squared amplitude at the node.
+    ∂W/∂x of unit states is the norm of the mode over its squared amplitude at the node. Where the
+    mode is lost in what the shot from the other side has of rounding, x is no root there.
     """
     sheet = strips.sheet
-    one = np.ones(x.size)
-    lanes = Lanes(on.item, np.diff(sheet.first)[on.item])
-    order = np.lexsort((-x.real, lanes.node, lanes.item))
-    at_bottom, here = np.empty(x.size), np.empty(x.size)
-    at_bottom[order] = np.abs(wronskian_of(sheet, lanes[order], x[order], one)[1])
-    order = np.lexsort((-x.real, on.node, on.item))
-    here[order] = np.abs(wronskian_of(sheet, on[order], x[order], one)[1])
-    lanes = Lanes(on.item, np.where(at_bottom < _STRONGER * here, lanes.node, on.node))
+    bottom = Lanes(on.item, np.diff(sheet.first)[on.item])
+    here, away = _strength(sheet, on, x)
+    at_bottom, away_at_bottom = _strength(sheet, bottom, x)
+    lost = (away > _SAME * strips.spacing[on.item]) & (away_at_bottom < away)
+    better = (at_bottom < _STRONGER * here) | lost
+    lanes = Lanes(on.item, np.where(better, bottom.node, on.node))
     order = np.lexsort((-x.real, lanes.node, lanes.item))
     lanes, x = lanes[order], x[order]
     moved = np.flatnonzero(lanes.node == np.diff(sheet.first)[lanes.item])
@@ -264,12 +267,20 @@ def _at_best_nodes(strips: _Strips, on: Lanes, x: np.ndarray) -> tuple[Lanes, np
     return lanes, x
 
 
+def _strength(sheet: Items, lanes: Lanes, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(|∂W/∂x|, distance to the root by Newton's method) at the nodes of ``lanes``."""
+    order = np.lexsort((-x.real, lanes.node, lanes.item))
+    value, slope = np.empty(x.size, np.complex128), np.empty(x.size, np.complex128)
+    value[order], slope[order] = wronskian_of(sheet, lanes[order], x[order], np.ones(x.size))
+    return np.abs(slope), np.abs(value / slope)
+
+
 def _deflated_newton(
     strips: _Strips, lanes: Lanes, x: np.ndarray, on: Lanes, roots: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(x, converged): Newton's method on W / Π (x - roots of the same strip)."""
     x = x.copy()
-    tolerance = _EXACT * strips.spacing[lanes.item]
+    sheet, strip = strips.sheet, lanes.item
     converged = np.zeros(x.size, bool)
     active = np.arange(x.size)
     order = np.argsort(on.item, kind="stable")
@@ -284,7 +295,12 @@ def _deflated_newton(
             pull = np.sum(1.0 / (x[active, None] - table[lanes.item[active]]), axis=1)
             move = 1.0 / (slope / value - pull)
         x[active] -= move
-        converged[active] = np.abs(move) < tolerance[active]
+        branch = np.minimum(
+            np.abs(x[active] - sheet.q_bottom[strip[active]]),
+            np.abs(x[active] - sheet.q_shear[strip[active]]),
+        )
+        scale = np.minimum(branch, strips.spacing[strip[active]])
+        converged[active] = np.abs(move) < _EXACT * np.maximum(scale, _NEAREST * np.abs(x[active]))
         going = ~converged[active] & (
             np.abs(x[active]) < 10.0 * strips.sheet.x_max[lanes.item[active]]
         )

@@ -44,7 +44,10 @@ _TURN = -(math.pi**2)  # Z where half a step is a quarter of a vertical cycle
 _LANES = 2 * VECTOR
 # In single precision, of half the width: rows φ, ψ, ∂φ/∂x, ∂ψ/∂x, x and the zeros of φ.
 ROUGH = (6, 4 * VECTOR)
-_ROUGHLY_LARGE = 1e10  # as LARGE
+_ROUGHLY_LARGE = 1e6  # as LARGE
+# Logarithm of what the lane that grows fastest may have grown by between two looks: lanes share
+# the steps that the slowest needs, over which another may grow by as much as by many of its own.
+_GROWN, _ROUGHLY_GROWN = 100.0, 10.0
 
 
 @kernel
@@ -165,6 +168,7 @@ def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any, zeros: Any) ->
     phi, psi, dphi, dpsi = state[0], state[1], state[2], state[3]
     down = stop > start
     sign = 1.0 if down else -1.0
+    highest, grown = x.max(), 0.0
     for i in range(abs(stop - start)):
         j = start + i if down else start - 1 - i
         h2, hrho, inv_hrho = steps[j, H2], sign * steps[j, HRHO], sign * steps[j, INV_HRHO]
@@ -194,8 +198,9 @@ def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any, zeros: Any) ->
             phi[m] = new
             zeros[m] += 1.0 if (middle < 0.0) != (f < 0.0) else 0.0
             zeros[m] += 1.0 if (middle < 0.0) != (new < 0.0) else 0.0
-        if i % CHECK_EVERY == CHECK_EVERY - 1:
-            largest = 0.0
+        grown += math.sqrt(max(h2 * (highest - q0), 0.0))
+        if grown > _GROWN or i % CHECK_EVERY == CHECK_EVERY - 1:
+            grown, largest = 0.0, 0.0
             for m in range(x.size):
                 largest = max(largest, abs(phi[m]), abs(psi[m]))
             if largest > LARGE:
@@ -220,6 +225,7 @@ def _shoot_roughly(
     sign = 1.0 if down else -1.0
     none, half, one, seven = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(7.0)
     turn = np.float32(_TURN)
+    highest, grown = x[:width].max(), 0.0
     for i in range(abs(stop - start)):
         j = start + i if down else start - 1 - i
         h2 = np.float32(steps[j, H2])
@@ -245,8 +251,9 @@ def _shoot_roughly(
             phi[m] = new
             zeros[m] += one if (middle < none) != (f < none) else none
             zeros[m] += one if (middle < none) != (new < none) else none
-        if i % CHECK_EVERY == CHECK_EVERY - 1:
-            largest = none
+        grown += math.sqrt(max(h2 * (highest - q0), none))
+        if grown > _ROUGHLY_GROWN or i % CHECK_EVERY == CHECK_EVERY - 1:
+            grown, largest = 0.0, none
             for m in range(width):
                 largest = max(largest, abs(phi[m]), abs(psi[m]))
             if largest > _ROUGHLY_LARGE:

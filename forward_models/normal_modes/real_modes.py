@@ -178,11 +178,11 @@ def _brackets(
     above[1:] |= above[:-1]  # and the next, where a bracket ends that begins there
     reached = theta > -0.1  # the phase of the first mode is 0
     reached[:-1] |= reached[1:]
-    above = np.flatnonzero(above & reached)
+    above = np.flatnonzero((above & reached) | ~np.isfinite(theta))
     theta[above], slope[above] = phase_of(items, points[above], table[above])
     # One sorted key for all items: the phase plus an offset larger than any phase.
     offset = np.pi * (counts.max(initial=0) + 4)
-    key = np.maximum.accumulate(theta + offset * owner) if owner.size else theta
+    key = np.fmax.accumulate(theta + offset * owner) if owner.size else theta
     target = order * np.pi
     right = np.searchsorted(key, target + offset * lanes.item, side="left")
     start = (np.cumsum(sizes) - sizes)[lanes.item]

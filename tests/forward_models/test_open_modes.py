@@ -254,6 +254,64 @@ def test_gradcheck_of_modes_that_leak(below: HalfSpace, leaky: bool) -> None:
     assert gradcheck(solved, (depth, *zeros), eps=1e-6, atol=2e-5, rtol=1e-4)
 
 
+def test_a_call_without_any_strip_has_the_interface_wave_alone() -> None:
+    """No mode is slower than ``c_high`` or the seabed's waves, and no other guide is beside it."""
+    water = Layer([0, 50], [1500, 1500])
+    soft = Environment.from_layers([water], HalfSpace(1480, 1500, 0.2, 100, 0.5))
+    alone = solve_modes(soft, [100.0]).wavenumber[0, 0]
+    among_others = solve_modes(soft, [100.0], leaky=True, c_high=2000.0).wavenumber[0, 0]
+    assert len(alone) == 1
+    assert torch.allclose(alone[0], among_others[0], rtol=1e-12)
+
+    sand = Environment.from_layers([water], HalfSpace(1700, 2000, 0.2))
+    assert solve_modes(sand, [100.0], leaky=True, c_high=1400.0).wavenumber.shape[-1] == 0
+
+
+def test_a_root_at_the_branch_point_is_found() -> None:
+    half_space = HalfSpace(1510, 2600, 0.2, 1065, 0.0)
+    guide = Environment.from_layers([Layer([0, 13], [1500, 1500])], half_space)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        k = solve_modes(guide, [11.0]).wavenumber[0, 0].numpy()
+    assert len(k) == 2
+    assert k[1].real == pytest.approx(2 * np.pi * 11 / 1510, rel=1e-4)
+
+
+def test_roots_near_a_branch_point_are_as_exact_as_others() -> None:
+    """Where the vertical wavenumber of a wave nearly vanishes, k² changes as its square."""
+    layers = [
+        Layer([0, 70.2], [1500, 1500]),
+        Layer([70.2, 108.2], [1670, 1670], 1994.0, 0.1),
+        Layer([108.2, 160.3], [1560, 1560], 2146.0, 1.5),
+    ]
+    half_space = HalfSpace(4647, 2105, 1.0, 3322, 1.47)
+    omega = 2 * np.pi * 25.77
+    guide = Environment.from_layers(layers, half_space)
+    k = solve_modes(guide, [25.77], leaky=True, c_high=7860.0).wavenumber[0, 0].numpy()
+    branch = k_squared(4647, 1.0, omega)
+    x = k[np.abs(k**2 / branch - 1).argmin()] ** 2
+    assert abs(x / branch - 1) < 1e-6
+    near = np.append(x, x * (1 + 1e-8 * np.exp(2j * np.pi * np.arange(16) / 16)))
+    leaks = (x.real < branch.real, True)
+    values = np.abs(characteristic(near, layers, half_space, omega, leaks))
+    assert values[0] < 0.02 * values[1:].min()
+
+
+def test_an_interface_wave_that_leaks_strongly_is_where_it_lives() -> None:
+    """No shot through the layer above it can see it."""
+    layers = [Layer([0, 28], [1490, 1490]), Layer([28, 52], [2060, 2060], 1190.0)]
+    guide = Environment.from_layers(layers, HalfSpace(2386, 1466, 2.67, 965, 0.0))
+    f = 666.0
+    modes = solve_modes(guide, [0.9999 * f, f, 1.0001 * f], depth=[1.0, 26.0, 51.99])
+    wave = int(modes.wavenumber[0, 1].imag.argmax())
+    k = modes.wavenumber[0, :, wave].real
+    shape = modes.mode_function[0, 1, wave].abs()
+    assert shape[2] > 1
+    assert shape[:2].max() < 1e-6
+    quotient = 2 * np.pi * 2e-4 * f / (k[2] - k[0]).item()
+    assert modes.group_speed[0, 1, wave].item() == pytest.approx(quotient, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("act", "message"),
     [

@@ -7,7 +7,7 @@ import pytest
 from reference_cases import load_case
 from scipy.integrate import solve_ivp
 
-from forward_models import Environment, HalfSpace, Layer, pressure, solve_modes
+from forward_models import Environment, HalfSpace, Layer, pressure, solve_modes, stack
 from forward_models.normal_modes.batch import make_problem
 
 
@@ -53,17 +53,32 @@ LAMINAE = {
     ],
     "half_space": (1650, 1.8, 0.6),
 }
+# Its slowest mode decays over water by exp(130), in steps for modes that oscillate there.
+GAS = {
+    "layers": [([0, 100], [1500, 1500], 1.0, 0.0), ([100, 102], [800, 800], 1.4, 0.2)],
+    "half_space": (1700, 1.8, 0.0),
+}
 
 
 @pytest.mark.parametrize(
     ("guide", "frequency"),
-    [(SLOW_GAS_MUD, 800.0), (LAMINAE, 50.0), (LAMINAE, 200.0), (LAMINAE, 600.0)],
+    [(SLOW_GAS_MUD, 800.0), (LAMINAE, 50.0), (LAMINAE, 200.0), (LAMINAE, 600.0), (GAS, 250.0)],
 )
 def test_every_root_is_one_by_another_integrator(guide: dict[str, Any], frequency: float) -> None:
     k = solve_modes(environment(guide), [frequency]).wavenumber[0, 0].numpy()
     assert np.unique(np.round(k, 9)).size == k.size
     for root in k:
         assert newton_move(guide, frequency, root) < 2e-8
+
+
+def test_a_guide_of_great_decay_changes_nothing_for_those_after_it() -> None:
+    pekeris = Environment.from_layers([Layer([0, 100], [1500, 1490])], HalfSpace(1700, 1800, 0.5))
+    tones = [250.0, 60.0]
+    both = solve_modes(stack([environment(GAS), pekeris]), tones).wavenumber.numpy()
+    for i, single in enumerate([environment(GAS), pekeris]):
+        for f, tone in enumerate(tones):
+            alone = solve_modes(single, [tone]).wavenumber[0, 0].numpy()
+            assert np.array_equal(both[i, f][~np.isnan(both[i, f])], alone)
 
 
 def test_a_layer_that_is_fast_at_its_bottom_and_slow_above() -> None:
