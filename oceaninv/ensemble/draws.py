@@ -25,7 +25,8 @@ class ChainSettings:
             run only.
         walkers: walkers of each ensemble, even; None for the larger of 32 and 8 per unknown. In
             nested sampling: live points; None for 2000.
-        effective_samples: the run ends when every unknown has as many, and R-hat is below 1.01.
+        effective_samples: the run ends when every unknown has as many (in bulk, tails, mean and
+            standard deviation), and R-hat is below 1.01.
         max_steps: the run ends here at the latest, after the starting phase. A step of nested
             sampling is a batch of 100 likelihoods.
         samples: number of draws kept, spread evenly over the run.

@@ -34,5 +34,12 @@ def test_walkers_stuck_in_modes_leave_few_effective_draws() -> None:
     assert convergence(chain, ENSEMBLES).least_ess < 2 * ENSEMBLES * WALKERS
 
 
+def test_few_walkers_that_stay_in_a_far_mode_leave_few_effective_draws() -> None:
+    """Ranks hardly know of them: the far mode's draws are but the last of all."""
+    chain = _noise()
+    chain[:, ::32] += 20.0
+    assert convergence(chain, ENSEMBLES).least_ess < 4 * ENSEMBLES * WALKERS
+
+
 def _noise() -> np.ndarray:
     return np.random.default_rng(0).standard_normal((STEPS, ENSEMBLES * WALKERS, 2))
