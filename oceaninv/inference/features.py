@@ -41,7 +41,9 @@ def pressure_features(data: Tensor) -> Tensor:
     total = power.sum(-1, keepdim=True).mean(1, keepdim=True)
     unit = (data / total.sqrt()).to(torch.complex64)
     rows, columns = torch.triu_indices(receivers, receivers, 1)
-    cross = (unit[..., rows] * unit[..., columns].conj()).mean(1)
+    unit = unit.permute(0, 2, 3, 1)
+    matrix = unit @ unit.mH / data.shape[1]  # a product: snapshots by pairs would fill the memory
+    cross = matrix[..., rows, columns]
     diagonal = (power / total).mean(1).float()
     return torch.cat([diagonal, cross.real, cross.imag], -1).flatten(1)
 

@@ -129,6 +129,7 @@ def sample_importance(
     max_fits: int = 8,
     generator: torch.Generator,
     report: Report | None = None,
+    fitted: Proposal | None = None,
 ) -> WeightedDraws:
     """Draw until the effective sample size is met, with a better proposal where it is poor.
 
@@ -143,14 +144,17 @@ def sample_importance(
         max_fits: mixtures fitted at most.
         generator: of all randomness.
         report: called after each round.
+        fitted: another approximation, that half of the first draws are from.
 
     Returns:
         The draws since the last fit, with their weights.
     """
     begun = time.monotonic()
     prior = StandardNormal(dim)
-    rounds = _Rounds([prior, proposal])
-    shares = [PRIOR_SHARE, 1 - PRIOR_SHARE]
+    proposals = [proposal] if fitted is None else [proposal, fitted]
+    rounds = _Rounds([prior, *proposals])
+    given = len(rounds.components)
+    shares = [PRIOR_SHARE, *[(1 - PRIOR_SHARE) / len(proposals)] * len(proposals)]
     first = 0  # the first round after the last fit
     proposal_efficiency = math.nan
     while True:
@@ -172,15 +176,16 @@ def sample_importance(
                 log_weight,
                 proposal_efficiency=proposal_efficiency,
                 n_likelihoods=len(rounds),
-                n_fits=len(rounds.components) - 2,
+                n_fits=len(rounds.components) - given,
                 log_proposal=rounds.log_proposal(first),
             )
-        may_fit = len(rounds.components) - 2 < max_fits and spent < _FIT_UNTIL
+        may_fit = len(rounds.components) - given < max_fits and spent < _FIT_UNTIL
         rounds_left = (target - size) / (efficiency * round_size) if size > 0 else 0
         if rounds_left > _WORTH_A_FIT and may_fit:
             rounds.add(fit_mixture(rounds.v, rounds.log_weight(0), generator))
             rest = 1 - PRIOR_SHARE - FITTED_SHARE
-            shares = [PRIOR_SHARE, rest, *[0.0] * (len(rounds.components) - 3), FITTED_SHARE]
+            unused = [0.0] * (len(rounds.components) - 3)
+            shares = [PRIOR_SHARE, rest, *unused, FITTED_SHARE]
             first = rounds.count
 
 

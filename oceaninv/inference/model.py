@@ -21,7 +21,7 @@ from oceaninv.inference.estimator import Architecture, Conditions, Estimator
 from oceaninv.inference.features import measured_features
 from oceaninv.inference.flow import standard_normal_log_prob
 from oceaninv.inference.matched_field import MatchedField, matched_field
-from oceaninv.inference.mixture import StudentMixture, fit_mixture
+from oceaninv.inference.mixture import StudentMixture, fit_mixture, student_about
 from oceaninv.inference.networks import Network, network_of
 from oceaninv.inference.normal_fits import NormalFits
 from oceaninv.measurement import Measurement, match_scenario
@@ -65,14 +65,10 @@ class Model:
         Raises:
             InputError: not the kind of data, tones or receivers that the model was trained for.
         """
-        matched = match_scenario(measurement, self.scenario)
-        data = matched.data[None]
-        if matched.kind == "csdm":  # the columns of its factor are as good as snapshots
-            data = csdm_factor(matched.data).permute(2, 0, 1)[None]
         aid = self.aid
-        if isinstance(aid, NormalFits):  # a measurement is worth more fits than a simulation
-            aid = replace(aid, others=OTHER_FITS)
-        return measured_features(data, aid)
+        if isinstance(aid, NormalFits):
+            aid = _many(aid)
+        return measured_features(_snapshots(match_scenario(measurement, self.scenario)), aid)
 
     def proposal(self, measurement: Measurement) -> NetworkProposal | StudentMixture:
         """A distribution of v at a measurement to draw from and to evaluate; raises as `features`.
@@ -87,6 +83,24 @@ class Model:
         generator = torch.Generator().manual_seed(0)
         v = _draws(self.estimator, conditions, _MIXTURE_OF, generator)
         return fit_mixture(v, v.new_zeros(len(v)), generator)
+
+    def fitted_proposal(self, measurement: Measurement) -> StudentMixture | None:
+        """A Student t distribution about the normal fit of more snapshots than the network knows.
+
+        Networks learn from single snapshots. A normal fit is one of the whole data, and so is what
+        it says of the width. None for one snapshot, and where the model has no normal fits.
+        """
+        matched = match_scenario(measurement, self.scenario)
+        if not isinstance(self.aid, NormalFits) or matched.n_snapshots == 1:
+            return None
+        data = _snapshots(matched)
+        own = measured_features(data, None)
+        if matched.kind == "csdm":  # as many snapshots as are behind it, most of them empty
+            count = matched.n_snapshots
+            empty = data.new_zeros(1, max(0, count - data.shape[1]), *data.shape[2:])
+            data = torch.cat([data * count**0.5, empty], 1)
+        _, fit = _many(self.aid).fitted(own, data)
+        return student_about(fit.mean[0], fit.covariance[0])
 
     def sample(
         self, measurement: Measurement, n: int, generator: torch.Generator
@@ -221,6 +235,21 @@ class NetworkProposal:
         """Log-density (n,) float64 at v (n, d)."""
         parts = [self.estimator.log_prob(p, self.conditions) for p in v.float().split(_BATCH)]
         return torch.cat(parts).double()
+
+
+def _snapshots(measurement: Measurement) -> Tensor:
+    """Data of a measurement as one of a batch: (1, K, F, R) complex pressure, or (1, F, P) levels.
+
+    The columns of a factor of a cross-spectral matrix are as good as snapshots.
+    """
+    if measurement.kind == "csdm":
+        return csdm_factor(measurement.data).permute(2, 0, 1)[None]
+    return measurement.data[None]
+
+
+def _many(fits: NormalFits) -> NormalFits:
+    """A measurement is worth more fits than a simulation."""
+    return replace(fits, others=OTHER_FITS)
 
 
 _BATCH = 8192  # draws at a time, for memory

@@ -70,13 +70,16 @@ class NormalFits:
         return torch.cat(parts)
 
     @torch.no_grad()
-    def _seen(self, own: Tensor, data: Tensor) -> Tensor:
+    def fitted(self, own: Tensor, data: Tensor) -> tuple[Tensor, Fit]:
+        """Where the fits of data (n, K, F, R), of features `own`, begin (n, d), and the fits."""
         conditions = self.first.condition(own)
         start = most_probable(self.first, conditions)
         if self.others:
-            fit = self._best(data, start, conditions)
-        else:
-            fit = normal_fit(self.scenario, data, start, self.steps)
+            return start, self._best(data, start, conditions)
+        return start, normal_fit(self.scenario, data, start, self.steps)
+
+    def _seen(self, own: Tensor, data: Tensor) -> Tensor:
+        start, fit = self.fitted(own, data)
         guess, _ = normal_guess(fit.mean, fit.covariance)
         prior = guess.new_zeros(len(guess), guess_size(start.shape[1]))
         sd = fit.covariance.diagonal(dim1=1, dim2=2).sqrt()

@@ -124,6 +124,7 @@ def infer(
         max_seconds=max_seconds,
         generator=generator,
         report=report,
+        fitted=model.fitted_proposal(measurement),
     )
     size = draws.effective_sample_size
     raw_weight = draws.log_weight.numpy()

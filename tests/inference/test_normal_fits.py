@@ -11,6 +11,7 @@ from oceaninv.errors import InputError
 from oceaninv.inference.estimator import Estimator
 from oceaninv.inference.features import pressure_features
 from oceaninv.inference.fitted_pairs import picked
+from oceaninv.inference.flow import standard_normal_log_prob
 from oceaninv.inference.model import Model
 from oceaninv.inference.networks import new_network
 from oceaninv.inference.normal_fits import NormalFits, log_posterior_density, normal_fit
@@ -20,6 +21,7 @@ from oceaninv.measurement import Measurement
 from oceaninv.measurement.synthetic import synthetic_measurement
 from oceaninv.scenario import Scenario, load_scenario
 from oceaninv.scenario.training import with_settings
+from oceaninv.weighted import effective_size
 
 FITTED = {"references": 0, "gauss_newton": 2, "n_fits": 1000, "first_epochs": 4, "epochs": 6}
 WEIGHED = FITTED | {"weighed_draws": 4}
@@ -179,3 +181,24 @@ def test_other_fits_find_what_the_first_misses(scenario: Scenario) -> None:
     assert (more == 0).any()
     # the gain is told from the first fit's start, as in training
     torch.testing.assert_close(best[:, gain] - once[:, gain], more, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["pressure", "csdm"])
+def test_several_snapshots_are_proposed_for_by_their_own_fit(kind: str) -> None:
+    """The network knows single snapshots; posteriors of twenty are far narrower."""
+    model = Model.load("swellex96-vla")
+    scenario, count = model.scenario, 20
+    single, _ = synthetic_measurement(scenario, seed=31)
+    assert model.fitted_proposal(single) is None
+    measurement, _ = synthetic_measurement(scenario, seed=31, n_snapshots=count)
+    if kind == "csdm":
+        d = measurement.data
+        csdm = torch.einsum("kfr,kfs->frs", d, d.conj()) / count
+        measurement = replace(measurement, kind="csdm", data=csdm)
+    proposal = model.fitted_proposal(measurement)
+    assert proposal is not None
+    v = proposal.sample(200, torch.Generator().manual_seed(0))
+    of_theta = log_likelihood(scenario, measurement)
+    log_weight = of_theta(scenario.prior.from_normal(v)) + standard_normal_log_prob(v)
+    size = effective_size((log_weight - proposal.log_prob(v)).numpy())
+    assert size > 0.1 * len(v)
