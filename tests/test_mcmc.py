@@ -90,6 +90,34 @@ def test_a_checkpoint_of_another_problem_is_refused(tmp_path: Path) -> None:
         sample_ensembles(_two_modes, 2, settings, 0, checkpoint, {"measurement": "b"})
 
 
+@pytest.mark.parametrize("content", ['{"measureme', "", "3"])
+def test_a_checkpoint_that_is_cut_off_is_refused(tmp_path: Path, content: str) -> None:
+    checkpoint = Checkpoint(tmp_path / "run.checkpoint")
+    checkpoint.claim({"measurement": "a"})
+    (checkpoint.path / "identity.json").write_text(content)
+    with pytest.raises(InputError, match=r"identity\.json: is cut off or not .* without --resume"):
+        checkpoint.claim({"measurement": "a"})
+
+
+def test_a_kill_while_a_run_is_claimed_leaves_no_half_of_its_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Path.write_text
+
+    def half(path: Path, text: str) -> int:
+        whole(path, text[: len(text) // 2])
+        raise Killed
+
+    checkpoint = Checkpoint(tmp_path / "run.checkpoint")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", half)
+        with pytest.raises(Killed):
+            checkpoint.claim({"measurement": "a"})
+    checkpoint.claim({"measurement": "b"})  # nothing was claimed
+    with pytest.raises(InputError, match="measurement was b and is now a"):
+        checkpoint.claim({"measurement": "a"})
+
+
 def test_a_run_that_is_too_short_says_so() -> None:
     with pytest.warns(RuntimeWarning, match="not converged after 300 steps"):
         draws = sample_ensembles(_two_modes, 3, ChainSettings(max_steps=300), seed=0)

@@ -14,6 +14,7 @@ import zarr
 from numpy.typing import NDArray
 
 from oceaninv.errors import InputError
+from oceaninv.files import whole_file
 
 Array = NDArray[np.float64]
 
@@ -37,14 +38,20 @@ class Checkpoint:
         """Make the folder, or see that the one there is of this problem.
 
         Raises:
-            InputError: the run was of another problem or with other settings.
+            InputError: the run was of another problem or with other settings, or its
+                `identity.json` cannot be read.
         """
         file = self.path / "identity.json"
         if not file.is_file():
-            self.path.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(identity))
+            with whole_file(file) as temporary:
+                temporary.write_text(json.dumps(identity))
             return
-        known = json.loads(file.read_text())
+        try:
+            known = dict(json.loads(file.read_text()))
+        except (OSError, TypeError, ValueError):
+            raise InputError(
+                f"{file}: is cut off or not a file of oceaninv; start anew without --resume"
+            ) from None
         for name, value in identity.items():
             if known.get(name) != value:
                 raise InputError(
