@@ -118,10 +118,16 @@ def test_a_kill_while_a_run_is_claimed_leaves_no_half_of_its_identity(
         checkpoint.claim({"measurement": "a"})
 
 
-def test_a_run_that_is_too_short_says_so() -> None:
-    with pytest.warns(RuntimeWarning, match="not converged after 300 steps"):
-        draws = sample_ensembles(_two_modes, 3, ChainSettings(max_steps=300), seed=0)
+# no whole number of segments, no multiple of the steps between stored ones, and the fewest
+@pytest.mark.parametrize(("asked", "done"), [(300, 300), (253, 250), (40, 40)])
+def test_a_run_ends_where_it_was_told_to_and_says_that_it_is_too_short(
+    asked: int, done: int
+) -> None:
+    with pytest.warns(RuntimeWarning, match=f"not converged after {done} steps"):
+        settings = ChainSettings(max_steps=asked, effective_samples=10**6)
+        draws = sample_ensembles(_two_modes, 3, settings, seed=0)
     assert draws.attributes["converged"] == 0
+    assert draws.attributes["steps"] == done
 
 
 @pytest.mark.parametrize(
@@ -130,6 +136,8 @@ def test_a_run_that_is_too_short_says_so() -> None:
         (ChainSettings(walkers=7), "walkers: 7"),
         (ChainSettings(walkers=4), "walkers: 4"),
         (ChainSettings(ensembles=1), "ensembles: 1"),
+        (ChainSettings(max_steps=1), "max_steps: 1 are too few .* give 40 or more"),
+        (ChainSettings(max_steps=39), "max_steps: 39 are too few"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings: ChainSettings, message: str) -> None:

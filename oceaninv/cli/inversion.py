@@ -275,7 +275,7 @@ def mcmc(
         typer.Option("--effective-samples", min=1, help="End when every unknown has as many."),
     ] = 2000,
     max_steps: Annotated[
-        int, typer.Option("--max-steps", min=1, help="End at the latest.")
+        int, typer.Option("--max-steps", min=1, help="End after as many at the latest.")
     ] = 20000,
     samples: Annotated[
         int, typer.Option("--samples", min=1, metavar="N", help="Draws to keep.")

@@ -20,6 +20,7 @@ from oceaninv.errors import InputError
 RHAT_LIMIT = 1.01
 _THIN = 5  # steps between stored ones: far below any autocorrelation time met so far
 _SEGMENT = 20  # stored steps between checkpoints
+_FEWEST = 8  # stored steps at the end: the half that is judged needs four
 
 
 def sample_ensembles(
@@ -38,7 +39,8 @@ def sample_ensembles(
     steps towards a fitted Student distribution, differential evolution and snooker moves. After
     every segment the first 5 autocorrelation times (at most half of the run) are left out as
     burn-in and the rest is judged: the run ends when every unknown has the effective samples asked
-    for and R-hat is at most 1.01, or at the greatest number of steps, then with a warning.
+    for and R-hat is at most 1.01, or at the greatest number of steps (a multiple of 5 not above
+    `max_steps`), then with a warning.
 
     Args:
         log_likelihood: ln L at v (n, dim), as (n,).
@@ -55,7 +57,7 @@ def sample_ensembles(
         OutOfTime: `max_seconds` were over before the walkers had come to the posterior.
     """
     deadline = time.monotonic() + settings.max_seconds
-    walkers = _walkers(settings, dim)
+    walkers, longest = _walkers(settings, dim), _longest(settings)
     total = settings.ensembles * walkers
     identity = {**(identity or {}), "ensembles": settings.ensembles, "walkers": walkers}
     sampler = emcee.EnsembleSampler(
@@ -90,19 +92,22 @@ def sample_ensembles(
     burn_in, state, next_check = 0, None, 2 * _SEGMENT
     while True:
         late = len(chain) > 0 and time.monotonic() > deadline
-        if late or len(chain) >= min(next_check, settings.max_steps // _THIN):
+        if late or len(chain) >= min(next_check, longest):
             burn_in, state = _judge(chain, settings.ensembles)
             if progress:
                 stands = f"R-hat {state.worst_rhat:.3f}, ESS {state.least_ess:.0f}"
                 progress(len(chain) * _THIN, settings.max_steps, stands)
-            if late or _enough(state, settings) or len(chain) * _THIN >= settings.max_steps:
+            if late or _enough(state, settings) or len(chain) >= longest:
                 break
             next_check = int(1.2 * len(chain)) + 1
         sampler.reset()
         # The density at the position is not passed on but computed anew: so a resumed run, which
         # knows the position only, takes the very same path.
         for _ in sampler.sample(
-            position, iterations=_SEGMENT, thin_by=_THIN, skip_initial_state_check=True
+            position,
+            iterations=min(_SEGMENT, longest - len(chain)),
+            thin_by=_THIN,
+            skip_initial_state_check=True,
         ):
             if time.monotonic() > deadline:
                 break
@@ -148,6 +153,16 @@ def _walkers(settings: ChainSettings, dim: int) -> int:
     if settings.ensembles < 2:
         raise InputError(f"ensembles: {settings.ensembles} cannot be compared; give 2 or more")
     return walkers
+
+
+def _longest(settings: ChainSettings) -> int:
+    """Stored steps at which the run ends at the latest."""
+    if settings.max_steps < _FEWEST * _THIN:
+        raise InputError(
+            f"max_steps: {settings.max_steps} are too few to judge whether chains have converged; "
+            f"give {_FEWEST * _THIN} or more"
+        )
+    return settings.max_steps // _THIN
 
 
 def _judge(chain: Array, ensembles: int) -> tuple[int, Convergence]:
