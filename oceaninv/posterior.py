@@ -315,7 +315,10 @@ def summarise(posterior: Posterior, interval: float = 0.95) -> list[Row]:
 
 
 def data_hash(measurement: Measurement) -> str:
-    """SHA-256 of the numbers of a measurement, in the house's own conventions."""
+    """SHA-256 of the numbers of a measurement, in the house's own conventions.
+
+    The number of snapshots counts where the shape of the data does not tell it, as of a csdm.
+    """
     digest = hashlib.sha256()
     for part in (
         measurement.frequency,
@@ -324,6 +327,9 @@ def data_hash(measurement: Measurement) -> str:
         measurement.data,
     ):
         digest.update(np.ascontiguousarray(part.numpy()).tobytes())
+    told = len(measurement.data) if measurement.kind == "pressure" else 1
+    if measurement.kind == "csdm" or measurement.n_snapshots != told:
+        digest.update(f"{measurement.kind} {measurement.n_snapshots}".encode())
     return digest.hexdigest()
 
 

@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 
 from oceaninv.errors import InputError
-from oceaninv.measurement import Measurement
+from oceaninv.measurement import Measurement, read_measurement
 from oceaninv.posterior import (
     Posterior,
     data_hash,
@@ -142,6 +142,18 @@ def test_shapes_that_do_not_fit_are_refused(chains: Posterior) -> None:
 def test_data_hash_changes_with_the_data(chains: Posterior) -> None:
     other = replace(chains.observed, data=chains.observed.data * 1.0000001)
     assert data_hash(other) != data_hash(chains.observed)
+
+
+def test_data_hash_changes_with_the_kind_and_the_number_of_snapshots(chains: Posterior) -> None:
+    square = chains.observed.data[0, :5, :5]
+    tones = replace(chains.observed, frequency=chains.observed.frequency[:1], data=square[None])
+    csdm = [replace(tones, kind="csdm", n_snapshots=k) for k in (1, 10)]
+    assert len({data_hash(m) for m in (tones, *csdm)}) == 3
+
+
+def test_data_hash_of_posteriors_kept_so_far_stays_valid() -> None:
+    path = Path(__file__).parents[1] / "data" / "swellex96-vla.nc"
+    assert data_hash(read_measurement(path)).startswith("9943d3fbc3464c62")
 
 
 def _posterior(kind: str, *, weighted: bool) -> Posterior:
