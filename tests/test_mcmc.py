@@ -123,8 +123,8 @@ def test_a_kill_while_a_run_is_claimed_leaves_no_half_of_its_identity(
 def test_a_run_ends_where_it_was_told_to_and_says_that_it_is_too_short(
     asked: int, done: int
 ) -> None:
+    settings = ChainSettings(max_steps=asked, effective_samples=10**6)
     with pytest.warns(RuntimeWarning, match=f"not converged after {done} steps"):
-        settings = ChainSettings(max_steps=asked, effective_samples=10**6)
         draws = sample_ensembles(_two_modes, 3, settings, seed=0)
     assert draws.attributes["converged"] == 0
     assert draws.attributes["steps"] == done
