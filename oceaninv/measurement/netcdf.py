@@ -51,7 +51,8 @@ def read_measurement(path: str | Path) -> Measurement:
 
     Raises:
         InputError: the file is missing, cut short or of another format; a variable, dimension or
-            attribute is missing or wrong; a value is not finite. One line that says the mend.
+            attribute is missing or wrong; a value is not finite, or a tone is zero at every
+            receiver. One line that says the mend.
     """
     return measurement_from_dataset(_load(Path(path)), str(path))
 
@@ -74,7 +75,9 @@ def measurement_from_dataset(dataset: xr.Dataset, where: str) -> Measurement:
         data = torch.from_numpy(parts[0].reshape(len(frequency), -1))
     else:
         data = torch.from_numpy(parts[0] + 1j * parts[1])
-    if kind == "csdm":
+    if kind == "pressure":
+        _check_pressure(data, frequency, where)
+    elif kind == "csdm":
         _check_csdm(data, frequency, where)
     measurement = Measurement(
         frequency=torch.from_numpy(frequency),
@@ -263,6 +266,17 @@ def _numbers(variable: xr.DataArray, name: str, where: str) -> np.ndarray:
     if variable.dtype.kind not in "iuf":
         raise InputError(f"{where}: {name}: holds {variable.dtype}, not numbers; write float64")
     return np.array(variable.values, dtype=np.float64, order="C")
+
+
+def _check_pressure(data: torch.Tensor, frequency: np.ndarray, where: str) -> None:
+    silent = (data == 0).all(-1)  # one silent receiver is a finding, all of them are no data
+    if silent.any():
+        snapshot, tone = silent.nonzero()[0].tolist()
+        raise InputError(
+            f"{where}: pressure at {frequency[tone]:g} Hz: is zero at every receiver in snapshot "
+            f"{snapshot} (and in {int(silent.sum()) - 1} more pairs of snapshot and tone); leave "
+            "out that tone or snapshot"
+        )
 
 
 def _check_csdm(data: torch.Tensor, frequency: np.ndarray, where: str) -> None:

@@ -85,6 +85,12 @@ def _unsymmetric(dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
+def _silent(dataset: xr.Dataset) -> xr.Dataset:
+    for name in ("pressure_real", "pressure_imag"):
+        dataset[name].values[2, 1] = 0
+    return dataset
+
+
 FAULTS: list[tuple[str, Change, str]] = [
     ("pressure", _drop_attribute("time_convention"), "time_convention: the attribute is missing"),
     ("pressure", lambda d: d.assign_attrs(time_convention="exp(iwt)"), "'exp(iwt)' is not known"),
@@ -130,6 +136,7 @@ FAULTS: list[tuple[str, Change, str]] = [
         lambda d: d.assign(pressure_real=d["pressure_real"].astype(str)),
         "pressure_real: holds",
     ),
+    ("pressure", _silent, "pressure at 200 Hz: is zero at every receiver in snapshot 2 (and in 0 "),
     ("csdm", _drop_attribute("n_snapshots"), "n_snapshots: None"),
     ("csdm", lambda d: d.assign_attrs(n_snapshots=0), "n_snapshots: 0"),
     ("csdm", _unsymmetric, "csdm at 100 Hz: is zero or not equal to its own conjugate"),
@@ -148,6 +155,13 @@ def test_each_fault_gets_one_line(tmp_path: Path, kind: str, change: Change, mes
     assert line.startswith(f"{path}: ")
     assert message in line
     assert "\n" not in line
+
+
+def test_a_dead_receiver_is_read(tmp_path: Path) -> None:
+    one = measurement("pressure")
+    one.data[:, :, 1] = 0
+    write_measurement(one, tmp_path / "m.nc")
+    assert torch.equal(read_measurement(tmp_path / "m.nc").data, one.data)
 
 
 def test_a_missing_or_cut_file_gets_one_line(tmp_path: Path) -> None:
