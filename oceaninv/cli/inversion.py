@@ -228,10 +228,9 @@ def infer(
     from oceaninv.diagnostics.mismatch import with_mismatch
     from oceaninv.inference import Model
     from oceaninv.inference import infer as run
-    from oceaninv.measurement import read_measurement
     from oceaninv.posterior import write_posterior
 
-    observed = read_measurement(measurement)
+    observed = _read(measurement)
     loaded = Model.load(model) if model else None
     with progress_bar() as progress:
         posterior = run(
@@ -293,11 +292,10 @@ def mcmc(
     from oceaninv.likelihood import fit_candidates
     from oceaninv.mcmc import ChainSettings
     from oceaninv.mcmc import mcmc as run
-    from oceaninv.measurement import read_measurement
     from oceaninv.posterior import write_posterior
     from oceaninv.scenario import load_scenario
 
-    observed, loaded = read_measurement(measurement), load_scenario(scenario)
+    observed, loaded = _read(measurement), load_scenario(scenario)
     settings = ChainSettings(
         walkers=walkers,
         effective_samples=effective_samples,
@@ -321,6 +319,16 @@ def mcmc(
     _print_results(posterior, output)
     _tell(found)
     _hint_at_conjugate(loaded, observed, lambda: fit_candidates(loaded, observed, seed=seed))
+
+
+def _read(path: Path) -> Measurement:
+    """The measurement; tells where it says more of its source than is made use of."""
+    from oceaninv.measurement import read_measurement
+
+    measurement = read_measurement(path)
+    if measurement.attributes.get("source") == "known":
+        hint(f"{path}: source: 'known' is not made use of; the likelihood takes it as unknown")
+    return measurement
 
 
 def _print_results(posterior: Posterior, path: Path) -> None:

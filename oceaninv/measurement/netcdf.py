@@ -8,7 +8,8 @@ Dimensions `frequency`, `receiver` and, where used, `receiver2`, `snapshot`, `ra
     transmission_loss (frequency, receiver, range), dB
 
 Global attributes: `oceaninv_schema`, `time_convention` (`exp(-iwt)` or `exp(+iwt)`; no default),
-`source` (`known` or `unknown` spectrum), `n_snapshots` of a csdm, and provenance by CF and ACDD.
+`source` (`known` or `unknown` spectrum; no noise model makes use of a known one), `n_snapshots`
+of a csdm, and provenance by CF and ACDD.
 """
 
 from __future__ import annotations

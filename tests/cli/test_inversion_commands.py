@@ -157,6 +157,24 @@ def test_the_conjugate_hint_is_printed_for_conjugated_data(work: Path, tmp_path:
     assert "conjugate" not in right.stderr
 
 
+@pytest.mark.parametrize("command", ["infer", "mcmc"])
+def test_a_known_source_is_said_not_to_be_made_use_of(
+    work: Path, tmp_path: Path, command: str
+) -> None:
+    path = tmp_path / "known.nc"
+    path.write_bytes((work / "data.nc").read_bytes())
+    with netCDF4.Dataset(path, "a") as file:
+        file.source = "known"
+    by = {
+        "infer": ("--model", work / "model", "--raw"),
+        "mcmc": ("--scenario", work / "small.yaml", "--max-steps", "40"),
+    }
+    told = f"hint: {path}: source: 'known' is not made use of"
+    assert told in done(command, path, *by[command], "-o", tmp_path / "p.nc").stderr
+    path = work / "data.nc"
+    assert "source" not in done(command, path, *by[command], "-o", tmp_path / "p.nc").stderr
+
+
 def without_convention(path: Path) -> None:
     with netCDF4.Dataset(path, "a") as file:
         del file.time_convention
