@@ -82,7 +82,17 @@ class Grid(_Part):
         return [float(x) for x in np.linspace(self.start, self.stop, self.n)]
 
 
-Places = Annotated[list[NotNegative], Field(min_length=1)] | Grid
+def _check_distinct(places: list[float] | Grid) -> list[float] | Grid:
+    values = places.values() if isinstance(places, Grid) else places
+    for a, b in itertools.pairwise(sorted(values)):
+        if a == b:
+            raise ValueError(f"{a:g} m is given twice; give each place once")
+    return places
+
+
+Places = Annotated[
+    Annotated[list[NotNegative], Field(min_length=1)] | Grid, AfterValidator(_check_distinct)
+]
 
 
 class Water(_Part):
@@ -231,6 +241,11 @@ class Scenario(_Part):
                 raise ValueError(f"{field}: is missing; data: {self.data} needs it")
             if not wanted and value is not None:
                 raise ValueError(f"{field}: data: {self.data} does not use it; remove it")
+        if complex_data and len(self.receiver_depth) < 2:
+            raise ValueError(
+                f"array.depth: {self.receiver_depth[0]:g} m alone says nothing where amplitude and "
+                "phase of the source are unknown at each tone; give two receivers or more"
+            )
         return self
 
     @model_validator(mode="after")

@@ -82,6 +82,12 @@ MISTAKES = [
     (_set("noise", to={"sd_db": 3}), "noise.snr_db: is missing"),
     (_set("environment", "water", "sound_speed", to=[[5, 1500]]), "give one at the surface"),
     (_set("environment", "bottom", to="rigid"), "give either half_space"),
+    (_set("array", "depth", to=[10, 30, 10]), "array.depth: 10 m is given twice; give each"),
+    (
+        _set("array", "depth", to={"start": 9, "stop": 9, "n": 3}),
+        "array.depth: 9 m is given twice; give each",
+    ),
+    (_set("array", "depth", to=[10]), "array.depth: 10 m alone says nothing where amplitude"),
     (_set("environment", "water", "density", to=float("nan")), "must be a finite number"),
 ]
 
