@@ -16,6 +16,7 @@ from oceaninv.scenario.predict import correlation_length, predict
 from oceaninv.scenario.schema import Scenario
 
 _CHUNK = 1024  # parameter vectors at a time, for memory
+_STREAM = 0xF17CA  # keeps candidates apart from the truth of `synthesize` with the same seed
 _FAR_BETTER = 8.0  # difference of log likelihoods, a factor of 3000
 
 
@@ -165,7 +166,7 @@ def fit_candidates(
     Source: R. Storn and K. Price, J. Global Optim. 11, 341 (1997), variant rand/1 without
     crossover.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, _STREAM])
     prior = scenario.prior
     theta = prior.sample(n_prior, rng)
     replica = predict(scenario, theta)

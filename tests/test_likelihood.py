@@ -131,6 +131,15 @@ def test_conjugated_data_are_noticed_and_sound_data_are_not() -> None:
     assert conjugate_hint(scenario, measurement, scenario.prior.sample(20, 1)) is None
 
 
+@pytest.mark.parametrize("seed", [0, 7])
+def test_candidates_do_not_hold_the_truth_that_synthesize_drew_with_their_seed(seed: int) -> None:
+    scenario = load_scenario("swellex96-2p")
+    measurement, truth = synthetic_measurement(scenario, seed=seed)
+    candidates = fit_candidates(scenario, measurement, seed=seed, n_prior=50, generations=0)
+    drawn = torch.tensor(list(truth.values()), dtype=torch.float64)
+    assert not torch.isclose(candidates, drawn).all(-1).any()
+
+
 @needs_field_data
 def test_north_elba_fits_as_well_as_published(elba: Scenario) -> None:
     replica = predict(elba, torch.tensor(SAGA_BEST, dtype=torch.float64))

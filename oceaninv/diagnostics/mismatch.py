@@ -34,6 +34,7 @@ FALSE_ALARM = 0.05  # probability of any finding where the scenario is right
 _LEVEL = FALSE_ALARM / 5  # of each question
 _DRAWS = 64  # of the posterior
 _SOUND = 400  # draws of the prior that show what sound looks like
+_STREAM = 0x50D  # keeps those apart from the truth of `synthesize` with the same seed
 _MOST_RECEIVERS = 3  # left out one after another
 
 
@@ -130,7 +131,8 @@ def judge(likelihood: Likelihood, drawn: Candidates, summary: float, *, seed: in
 
 def what_sound_looks_like(scenario: Scenario, seed: int) -> torch.Tensor:
     """Noise-free data at draws of the prior, (p, F, N)."""
-    replica = predict(scenario, scenario.prior.sample(_SOUND, seed))
+    rng = np.random.default_rng([seed, _STREAM])
+    replica = predict(scenario, scenario.prior.sample(_SOUND, rng))
     return replica[torch.isfinite(replica.abs()).all(-1).all(-1)]
 
 

@@ -27,6 +27,7 @@ Array = NDArray[np.float64]
 
 _DIRECTIONS = 4000  # random residuals that a tone's pattern is compared with
 _REPLICAS = 24  # noise drawn again for each draw of the unknowns, for `spread`
+_STREAM = 0x91F07  # keeps noise drawn again apart from that of `synthesize` with the same seed
 _SMALLEST = 1e-300
 
 
@@ -77,13 +78,18 @@ def pivots(likelihood: Likelihood, drawn: Candidates, *, without: list[int], see
         without: receivers that do not count.
         seed: of the draws of noise levels, directions and replicas.
     """
+    rng = np.random.default_rng([seed, _STREAM])
     if isinstance(likelihood.noise, ComplexNoise):
-        return _of_pressure(likelihood, likelihood.noise, drawn, without, seed)
-    return _of_levels(likelihood, likelihood.noise, drawn, seed)
+        return _of_pressure(likelihood, likelihood.noise, drawn, without, rng)
+    return _of_levels(likelihood, likelihood.noise, drawn, rng)
 
 
 def _of_pressure(
-    likelihood: Likelihood, noise: ComplexNoise, drawn: Candidates, without: list[int], seed: int
+    likelihood: Likelihood,
+    noise: ComplexNoise,
+    drawn: Candidates,
+    without: list[int],
+    rng: np.random.Generator,
 ) -> Pivots:
     r"""At unknowns and $\rho$, $d = M^{1/2} \sqrt{\nu} u$, $u \sim CN(0, I)$.
 
@@ -93,7 +99,7 @@ def _of_pressure(
     $|e_r|^2 (M^{-1})_{rr}$, the same share. $\nu$ cancels.
     """
     k, n_phones = likelihood.n_snapshots, drawn.replica.shape[-1]
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     length = correlation_length(likelihood.scenario, drawn.theta)
     keep = torch.tensor([r for r in range(n_phones) if r not in without])
     n = len(keep)
@@ -119,7 +125,7 @@ def _of_pressure(
     likeness = _solve(root, torch.einsum("pfi,pfj->fij", sound, sound.conj()) / len(sound))
     likeness = _solve(root, likeness.mH)
     beside = torch.eye(n, dtype=a.dtype) - direction[..., :, None] * direction[..., None, :].conj()
-    pattern = _pattern(residual, beside @ likeness @ beside, n - 1, float(k), seed)
+    pattern = _pattern(residual, beside @ likeness @ beside, n - 1, float(k), rng)
 
     # M = L (1 + rho a a') L' in whitened terms; its inverse by Sherman-Morrison
     whole = torch.linalg.inv(
@@ -149,14 +155,16 @@ def _of_pressure(
     return Pivots(size, pattern, everywhere, _spread(receiver, null), all_gains, _worst(everywhere))
 
 
-def _of_levels(likelihood: Likelihood, noise: LevelNoise, drawn: Candidates, seed: int) -> Pivots:
+def _of_levels(
+    likelihood: Likelihood, noise: LevelNoise, drawn: Candidates, rng: np.random.Generator
+) -> Pivots:
     r"""At unknowns and $\sigma$, levels differ from the prediction by $N(0, \Sigma)$.
 
     $\Sigma = \sigma^2 C + \tau^2 1 1'$. The squared residual $r' \Sigma^{-1} r$ of P points is
     $\chi^2_P$; so is that of a receiver's points given all others, by the block of
     $\Sigma^{-1}$.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     length = correlation_length(likelihood.scenario, drawn.theta)
     points = drawn.replica.shape[-1]
     n_receivers = len(likelihood.scenario.receiver_depth)
@@ -171,7 +179,7 @@ def _of_levels(likelihood: Likelihood, noise: LevelNoise, drawn: Candidates, see
 
     sound = drawn.prior_replica - drawn.prior_replica.mean(0)
     likeness = _solve(root, torch.einsum("pfi,pfj->fij", sound, sound) / len(sound))
-    pattern = _pattern(white, _solve(root, likeness.mH), points, 0.5, seed)
+    pattern = _pattern(white, _solve(root, likeness.mH), points, 0.5, rng)
 
     inverse = torch.cholesky_inverse(root)
     precision = torch.diagonal(inverse, dim1=-2, dim2=-1)
@@ -200,7 +208,9 @@ def _of_levels(likelihood: Likelihood, noise: LevelNoise, drawn: Candidates, see
     )
 
 
-def _pattern(residual: Tensor, likeness: Tensor, rank: int, shape: float, seed: int) -> Array:
+def _pattern(
+    residual: Tensor, likeness: Tensor, rank: int, shape: float, rng: np.random.Generator
+) -> Array:
     r"""P-value (m, F) of $r^\dagger S r / r^\dagger r$: does what is left look like sound?
 
     S is the mean of $g g^\dagger$ over replicas of the prior. Against a second field drawn from
@@ -213,12 +223,12 @@ def _pattern(residual: Tensor, likeness: Tensor, rank: int, shape: float, seed: 
         likeness: S whitened, and projected where the residual was, (m, F, N, N).
         rank: dimension of the space where residuals lie.
         shape: parameter of the Dirichlet distribution, K (complex) or 1/2 (real).
-        seed: of the Dirichlet vectors.
+        rng: of the Dirichlet vectors.
     """
     power = residual.abs().square().sum((-2, -1))
     statistic = (residual.conj() * (likeness @ residual)).real.sum((-2, -1)) / power
     value = torch.linalg.eigvalsh(likeness)[..., -rank:].numpy()
-    share = np.random.default_rng(seed).dirichlet(np.full(rank, shape), _DIRECTIONS)
+    share = rng.dirichlet(np.full(rank, shape), _DIRECTIONS)
     flat = value.reshape(-1, rank) @ share.T
     above = (flat >= statistic.numpy().reshape(-1, 1)).sum(-1)
     return ((above + 1) / (_DIRECTIONS + 1)).reshape(value.shape[:-1])

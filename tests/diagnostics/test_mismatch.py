@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,6 +167,31 @@ def test_heavy_tails_are_told(phones: Scenario, sound: torch.Tensor) -> None:
         likelihood = log_likelihood(phones, _measurement(phones, data[i], "pressure"))
         told += any(f.kind == "outliers" for f in judge(likelihood, drawn, 0.5, seed=i).findings)
     assert told >= 10
+
+
+@pytest.mark.parametrize("text", [PRESSURE, LEVELS])
+def test_a_seed_gives_other_sound_and_noise_than_synthesize_drew_with_it(
+    text: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = _scenario(text, tmp_path_factory)
+    (measurement,), theta, replica = synthetic_measurements(scenario, 1, seed=7)
+    sound = what_sound_looks_like(scenario, 7)
+    assert not torch.isclose(sound, replica).flatten(1).all(1).any()
+
+    seeds: list[int] = []
+    noise = type(scenario_noise(scenario))
+    name = "draw_snr" if scenario.data == "pressure" else "draw_sd"
+    draw = getattr(noise, name)
+
+    def told(*arguments: Any) -> torch.Tensor:
+        seeds.extend(a.initial_seed() for a in arguments if isinstance(a, torch.Generator))
+        return draw(*arguments)
+
+    monkeypatch.setattr(noise, name, told)
+    drawn = Candidates(theta, replica, sound)
+    misfit_of_draws(log_likelihood(scenario, measurement), drawn, seed=7)
+    assert len(seeds) == 1
+    assert seeds != [7]
 
 
 def test_p_values_that_agree_combine_to_themselves() -> None:
