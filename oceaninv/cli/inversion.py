@@ -151,6 +151,9 @@ def train(
 ) -> None:
     """Trains the network of a scenario.
 
+    An earlier model in MODEL/ is set aside: its `model.json`, renamed `previous.json`, can be
+    renamed back until the new model is written.
+
     Example: `oceaninv train swellex96-2p --seed 1 -o model/`
     """
     from oceaninv.inference import train as run

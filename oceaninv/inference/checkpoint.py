@@ -46,6 +46,29 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, header
 
 
+def check_same(path: Path, kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """See that what is kept in a file is of the training asked for.
+
+    Raises:
+        InputError: a field of `wanted`, or of a mapping in it, differs.
+    """
+    for key, value in wanted.items():
+        before = kept.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            inner = {f"{key}.{name}": x for name, x in value.items()}
+            check_same(path, {f"{key}.{name}": x for name, x in before.items()}, inner)
+        elif before != value:
+            raise InputError(
+                f"{path}: {key}: the training kept here was another one ({_short(before)}, not "
+                f"{_short(value)}); use its {key}, or train without --resume"
+            )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
 def optimiser_tensors(prefix: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The moments and step counts of an Adam optimiser, by name."""
     return {

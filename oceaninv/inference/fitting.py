@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from oceaninv.errors import InputError
 from oceaninv.inference.checkpoint import (
+    check_same,
     optimiser_tensors,
     read_tensors,
     restore_optimiser,
@@ -365,13 +366,7 @@ class _Loop:
         path: Path,
     ) -> None:
         """Take the state of a checkpoint, after a look at what it was a training of."""
-        for key, value in identity.items():
-            if header.get(key) != value:
-                raise InputError(
-                    f"{path}: {key}: the training kept here was another one "
-                    f"({_short(header.get(key))}, not {_short(value)}); use its {key}, or train "
-                    "without --resume"
-                )
+        check_same(path, header, identity)
         self.estimator.load_state_dict(with_prefix("now.", tensors))
         self.best = with_prefix("best.", tensors)
         restore_optimiser("optimiser.", self.optimiser, tensors)
@@ -397,11 +392,6 @@ def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _number(*key: int) -> int:

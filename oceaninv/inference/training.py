@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from oceaninv.errors import InputError
+from oceaninv.inference.checkpoint import check_same
 from oceaninv.inference.features import measured_features
 from oceaninv.inference.fitted_pairs import first_network, fitted_draw, fitted_pairs, pairs_of
 from oceaninv.inference.fitting import Draw, Progress, fit
@@ -52,7 +54,9 @@ def train(
 
     Args:
         scenario: a scenario, its built-in name or its file.
-        out: directory of the model. A killed run leaves a checkpoint there.
+        out: directory of the model. A killed run leaves a checkpoint there. The `model.json` of
+            an earlier model becomes `previous.json` as a new training begins, so that the one is
+            not taken for the other; renamed back it is whole until the new model is written.
         data: training set of `simulate`; None: simulate one, kept in `out` until the end.
         seed: of simulations, weights, order and noise.
         objective: what is minimised, a name of `OBJECTIVES`, or a hybrid such as `nll+vina-js`.
@@ -62,7 +66,7 @@ def train(
             scenario says, or all of `data`.
         max_minutes: limit of the wall-clock time of the network's epochs; simulations and what
             prepares `gauss_newton` are not counted.
-        resume: go on from the checkpoint in `out`; a finished model is read.
+        resume: go on from the checkpoint in `out`; a finished model of this training is read.
         progress: called with (done, total, text), first for simulations, then for
             references and for epochs.
 
@@ -71,7 +75,7 @@ def train(
 
     Raises:
         InputError: an unknown objective, a training set of another scenario or without variety,
-            or a checkpoint of another training.
+            or a checkpoint or a finished model of another training.
         TrainingError: the loss became NaN in the first epoch.
     """
     if not isinstance(scenario, Scenario):
@@ -85,14 +89,28 @@ def train(
     own_data = out / "simulations.zarr"
     first_checkpoint, fitted = out / "first.safetensors", out / "fits"
     partial = (checkpoint, first_checkpoint, own_data, _unfinished(own_data), fitted)
-    if resume and not checkpoint.exists() and (out / "model.json").exists():
-        return Model.load(out)
+    training_set = None if data is None else _given_set(data, scenario, n_simulations)
+    in_all = training.n_simulations if training_set is None else len(training_set.parameters)
+    count = n_simulations or in_all
     goes_on = resume and any(path.exists() for path in partial)
+    if resume and not goes_on and (out / "model.json").exists():
+        simulation_seed = seed if training_set is None else training_set.seed
+        return _finished(
+            out,
+            scenario,
+            seed=seed,
+            objective=objective,
+            estimator=estimator,
+            simulation_seed=simulation_seed,
+            n_simulations=min(count, training.n_fits) if training.gauss_newton else count,
+        )
+    previous = out / "previous.json"
     if not resume:
         _remove(*partial)
+        if (out / "model.json").exists():
+            os.replace(out / "model.json", previous)
 
-    if data is None:
-        count = n_simulations or scenario.training.n_simulations
+    if training_set is None:
         out.mkdir(parents=True, exist_ok=True)
         training_set = simulate(
             scenario,
@@ -101,19 +119,6 @@ def train(
             seed=seed,
             resume=True,
             progress=lambda done, total: progress(done, total, "simulating") if progress else None,
-        )
-    else:
-        training_set = load_training_set(data)
-        if training_set.scenario.simulation_hash() != scenario.simulation_hash():
-            raise InputError(
-                f"{data}: scenario: was simulated for another version of {scenario.name}; "
-                "simulate it again"
-            )
-        count = n_simulations or len(training_set.parameters)
-    if count > len(training_set.parameters):
-        raise InputError(
-            f"{data}: n_simulations: {count} asked for, {len(training_set.parameters)} there; "
-            "simulate more"
         )
     begun = time.perf_counter()
     where, fingerprint = str(data or own_data), f"{scenario.hash()} {training_set.seed}"
@@ -180,7 +185,37 @@ def train(
     }
     model = Model(scenario, result.estimator, aid, record, scenario.name)
     model.save(out)
-    _remove(*partial)
+    _remove(previous, *partial)
+    return model
+
+
+def _given_set(data: str | Path, scenario: Scenario, n_simulations: int | None) -> TrainingSet:
+    """The training set of `simulate`, if it serves."""
+    training_set = load_training_set(data)
+    if training_set.scenario.simulation_hash() != scenario.simulation_hash():
+        raise InputError(
+            f"{data}: scenario: was simulated for another version of {scenario.name}; "
+            "simulate it again"
+        )
+    if (n_simulations or 0) > len(training_set.parameters):
+        raise InputError(
+            f"{data}: n_simulations: {n_simulations} asked for, {len(training_set.parameters)} "
+            "there; simulate more"
+        )
+    return training_set
+
+
+def _finished(out: Path, scenario: Scenario, **asked: object) -> Model:
+    """The model in `out`, if it is the one asked for."""
+    model = Model.load(out)
+    kept, wanted = (
+        {"scenario": f"{s.name} {s.hash()[:12]}", "training": s.training.model_dump(mode="json")}
+        for s in (model.scenario, scenario)
+    )
+    # the first models had one family of networks and do not name it
+    check_same(
+        out / "model.json", {"estimator": "cinn", **model.record, **kept}, {**wanted, **asked}
+    )
     return model
 
 

@@ -162,6 +162,9 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     fit(pairs(1000), 1000, SHORT, seed=3, checkpoint=path)
     with pytest.raises(InputError, match=r"c\.safetensors: seed: .* \(3, not 4\); use its seed"):
         fit(pairs(1000), 1000, SHORT, seed=4, checkpoint=path, resume=True)
+    longer = with_settings(SHORT, {"epochs": 6})
+    with pytest.raises(InputError, match=r"settings\.epochs: .* \(5, not 6\)"):
+        fit(pairs(1000), 1000, longer, seed=3, checkpoint=path, resume=True)
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(InputError, match=r"c\.safetensors: is truncated"):
         fit(pairs(1000), 1000, SHORT, seed=3, checkpoint=path, resume=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -131,6 +132,64 @@ def test_a_killed_training_goes_on(objective: str, scenario: Scenario, tmp_path:
     # a finished one is read, not trained again
     again = train(quick, out=out, seed=2, objective=objective, resume=True)
     assert again.record == resumed.record
+
+
+@pytest.mark.parametrize("until", ["simulating", "references"])
+def test_a_killed_training_over_an_earlier_model_goes_on_and_leaves_that_one_aside(
+    scenario: Scenario, model_directory: Path, tmp_path: Path, until: str
+) -> None:
+    settings = {"epochs": 2, "n_simulations": 1000}
+
+    class Killed(Exception):
+        pass
+
+    def kill(done: int, total: int, text: str) -> None:
+        if text == until:
+            raise Killed
+
+    out = tmp_path / "m"
+    shutil.copytree(model_directory, out)
+    with pytest.raises(Killed):
+        train(scenario, out=out, seed=2, settings=settings, progress=kill)
+    with pytest.raises(InputError, match="no such model"):
+        Model.load(out)
+    shutil.copy(out / "previous.json", out / "model.json")
+    assert Model.load(out).record == Model.load(model_directory).record
+    resumed = train(scenario, out=out, seed=2, settings=settings, resume=True)
+    assert resumed.record["seed"] == 2
+    assert sorted(p.name for p in out.iterdir()) == ["model.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"seed": 2}, r"seed: .* \(1, not 2\); use its seed, or train without --resume"),
+        ({"objective": "vina-js"}, r"objective: .* \(nll, not vina-js\)"),
+        ({"estimator": "inn"}, r"estimator: .* \(cinn, not inn\)"),
+        ({"n_simulations": 1500}, r"n_simulations: .* \(2000, not 1500\)"),
+        ({"settings": {"epochs": 13}}, r"training\.epochs: .* \(12, not 13\)"),
+    ],
+)
+def test_a_finished_model_of_another_training_is_not_taken_for_a_resumed_one(
+    scenario: Scenario, model_directory: Path, asked: dict[str, Any], message: str
+) -> None:
+    before = (model_directory / "model.json").read_bytes()
+    with pytest.raises(InputError, match=r"model\.json: " + message):
+        train(scenario, out=model_directory, resume=True, **{"seed": 1, **asked})
+    assert (model_directory / "model.json").read_bytes() == before
+
+
+def test_a_finished_model_of_another_scenario_or_other_simulations_is_not_taken_for_it(
+    scenario: Scenario, model_directory: Path, tmp_path: Path
+) -> None:
+    other = scenario.model_copy(
+        update={"noise": scenario.noise.model_copy(update={"snr_db": 10.0})}
+    )
+    with pytest.raises(InputError, match=r"scenario: .* \(pekeris-two .*, not pekeris-two "):
+        train(other, out=model_directory, seed=1, resume=True)
+    simulate(scenario, 2000, tmp_path / "set.zarr", seed=7)
+    with pytest.raises(InputError, match=r"simulation_seed: .* \(1, not 7\)"):
+        train(scenario, out=model_directory, data=tmp_path / "set.zarr", seed=1, resume=True)
 
 
 def test_unfit_training_sets_are_refused(scenario: Scenario, tmp_path: Path) -> None:

@@ -126,6 +126,8 @@ def test_a_model_with_fits_is_trained_kept_and_resumed(
     again = Model.load(tmp_path / "m")
     torch.testing.assert_close(again.features(measurement), model.features(measurement))
     assert not (tmp_path / "m" / "fits").exists()
+    read = train(scenario, out=tmp_path / "m", seed=1, settings=settings, resume=True)
+    assert read.record == model.record
     # nothing learned from the guess would be the prior: 0 nats
     assert model.record["validation"] < -2
 
