@@ -377,14 +377,14 @@ def _print_results(posterior: Posterior, path: Path) -> None:
 
 def _mismatch(posterior: Posterior, model: Model, name: str, seed: int) -> Mismatch:
     """Whether the measurement is like what scenario and network expect."""
-    from oceaninv.diagnostics.familiarity import kept_familiarity, learn_familiarity
+    from oceaninv.diagnostics.familiarity import IN_PASSING, kept_familiarity, learn_familiarity
     from oceaninv.diagnostics.mismatch import mismatch
     from oceaninv.inference.model import model_directory
 
     snapshots = posterior.observed.n_snapshots
     known = kept_familiarity(model_directory(name)) if snapshots == 1 else None
     if known is None:
-        known = learn_familiarity(model, n_snapshots=snapshots)
+        known = learn_familiarity(model, IN_PASSING, n_snapshots=snapshots)
     return mismatch(posterior, model, known, seed=seed)
 
 

@@ -19,6 +19,8 @@ from oceaninv.scenario.predict import correlation_length, predict
 
 FILE = "familiarity.safetensors"
 SIMULATIONS = 2000
+IN_PASSING = 600  # where a measurement waits for them: other snapshots than a model keeps them for
+_AT_A_TIME = 200
 _SCHEMA = 1
 _STREAM = 0xFA317  # keeps these simulations apart from others of the same seed
 _FLOOR = 1e-6  # of the largest variance; a direction that never varies says nothing
@@ -63,12 +65,13 @@ def learn_familiarity(
     replica = predict(model.scenario, theta)
     good = torch.isfinite(replica.abs()).all(-1).all(-1)
     theta, replica = theta[good], replica[good]
-    data = scenario_noise(model.scenario).simulate(
-        replica, correlation_length(model.scenario, theta), generator, n_snapshots
-    )
-    if not data.is_complex():
-        data = data[:, 0]
-    summary = summaries(model, measured_features(data, model.aid))
+    length = correlation_length(model.scenario, theta)
+    noise, parts = scenario_noise(model.scenario), []
+    for some in torch.arange(len(theta)).split(_AT_A_TIME):  # snapshots fill the memory
+        data = noise.simulate(replica[some], length[some], generator, n_snapshots)
+        data = data if data.is_complex() else data[:, 0]
+        parts.append(summaries(model, measured_features(data, model.aid)))
+    summary = torch.cat(parts)
     half = len(summary) // 2
     mean = summary[:half].mean(0)
     value, vector = torch.linalg.eigh(torch.cov(summary[:half].mT))

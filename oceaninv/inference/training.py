@@ -88,6 +88,11 @@ def train(
     checkpoint = out / "checkpoint.safetensors"
     own_data = out / "simulations.zarr"
     first_checkpoint, fitted = out / "first.safetensors", out / "fits"
+    if data is not None and Path(data).resolve() == own_data.resolve():
+        raise InputError(
+            f"{data}: is where train keeps simulations of its own and removes them at the end; "
+            "move it, or train into another folder"
+        )
     partial = (checkpoint, first_checkpoint, own_data, _unfinished(own_data), fitted)
     training_set = None if data is None else _given_set(data, scenario, n_simulations)
     in_all = training.n_simulations if training_set is None else len(training_set.parameters)
