@@ -18,6 +18,9 @@ from oceaninv.measurement.covariance import ExponentialCovariance
 from oceaninv.scenario.prior import Marginal
 from oceaninv.scenario.schema import Scenario, noise_marginal
 
+_NODES, _MOST_NODES = 64, 1024  # of a quadrature over a noise level
+_POINTS_OF_ONE = 50  # levels that tell of their spread what a snapshot tells of its own
+
 
 def scenario_noise(scenario: Scenario) -> ComplexNoise | LevelNoise:
     """The noise model of a scenario: complex pressure, or levels of transmission loss."""
@@ -264,7 +267,7 @@ class LevelNoise:
         b = (ones * white).sum(-1)[..., None]
         c = ones.square().sum(-1)[..., None]
 
-        sd, log_weight = _nodes(self.sd_db, 1)
+        sd, log_weight = _nodes(self.sd_db, max(1.0, n_points / _POINTS_OF_ONE))
         sd = sd.to(a.device)
         variance = sd**2
         tau2 = self.offset_sd_db**2
@@ -281,12 +284,14 @@ def csdm_factor(csdm: Tensor) -> Tensor:
     return vector[..., -rank:] * value[..., -rank:].clamp(min=0.0).sqrt()[..., None, :]
 
 
-def _nodes(prior: Marginal | float, n_snapshots: int) -> tuple[Tensor, Tensor]:
-    """Nodes of a quadrature over a prior, and the logarithms of their weights."""
+def _nodes(prior: Marginal | float, data: float) -> tuple[Tensor, Tensor]:
+    """Nodes of a quadrature over a prior, and the logarithms of their weights.
+
+    The likelihood narrows as the square root of ``data``, how often one snapshot's worth is there.
+    """
     if isinstance(prior, int | float):
         return torch.tensor([prior], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    # The likelihood narrows as the square root of the snapshots.
-    count = min(512, math.ceil(64 * math.sqrt(n_snapshots)))
+    count = min(_MOST_NODES, math.ceil(_NODES * math.sqrt(data)))
     x, weight = np.polynomial.legendre.leggauss(count)
     quantile = torch.from_numpy((x + 1) / 2)
     return prior.from_normal(torch.special.ndtri(quantile)), torch.from_numpy(np.log(weight / 2))

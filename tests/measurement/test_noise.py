@@ -192,19 +192,23 @@ def test_level_likelihood_is_the_dense_normal_density() -> None:
     np.testing.assert_allclose(value, expected, rtol=1e-10)
 
 
-def test_level_spread_is_integrated_under_its_prior() -> None:
+@pytest.mark.parametrize("points", [6, 1200])
+def test_level_spread_is_integrated_under_its_prior(points: int) -> None:
     generator = torch.Generator().manual_seed(3)
-    model = torch.full((1, 1, 6), 70.0, dtype=torch.float64)
-    observed = level_noise(2.0, 3.0).simulate(model, lengths(50.0), generator)[0, 0]
+    model = torch.full((1, 1, points), 70.0, dtype=torch.float64)
+    covariance = ExponentialCovariance.on_lines([[10.0 * i for i in range(points)]])
+    observed = LevelNoise(2.0, 3.0, covariance).simulate(model, lengths(5.0), generator)[0, 0]
 
     def given(sd: float) -> float:
-        value = level_noise(sd, 3.0).log_likelihood(observed, model, lengths(50.0))
-        return math.exp(value.item())
+        return LevelNoise(sd, 3.0, covariance).log_likelihood(observed, model, lengths(5.0)).item()
 
-    brute, _ = integrate.quad(given, 0.5, 6.0, epsabs=0)
-    noise = level_noise(marginal({"uniform": [0.5, 6.0]}), 3.0)
-    value = noise.log_likelihood(observed, model, lengths(50.0))
-    assert value.item() == pytest.approx(math.log(brute / 5.5), abs=1e-8)
+    peak = max(given(sd) for sd in np.linspace(1.5, 6.0, 200))
+    brute, _ = integrate.quad(
+        lambda sd: math.exp(given(sd) - peak), 0.5, 6.0, epsabs=0, limit=200, points=[1.9, 2.1]
+    )
+    noise = LevelNoise(marginal({"uniform": [0.5, 6.0]}), 3.0, covariance)
+    value = noise.log_likelihood(observed, model, lengths(5.0))
+    assert value.item() == pytest.approx(peak + math.log(brute / 5.5), abs=1e-6)
 
 
 def test_simulated_levels_have_the_spread_of_the_model() -> None:
