@@ -33,7 +33,8 @@ class Modes:
         depth: (D,) or (B, D) m.
         wavenumber: (B, F, M) rad/m, complex, Im k ≥ 0 decays; by decreasing real part, NaN-padded.
         mode_function: (B, F, M, D), ∫φ²/ρ dz = 1 over all media with ρ in g/cm³.
-        group_speed: (B, F, M) m/s.
+        group_speed: (B, F, M) m/s, complex sound speeds held: as they are where loss by wavelength
+            does not depend on frequency. Where it does, dispersion adds up to 1e-3 of it.
         n_modes: (B, F).
     """
 
@@ -82,7 +83,9 @@ def solve_modes(
     the last leaving out what decays by more than 22 dB in a horizontal wavelength; and unless
     ``leaky``, Re k² > Re q² of the compressional wave, so that shear alone may leak. The set jumps
     where a root passes Re k² = Re q². Slower than 0.99 of the slowest sound speed there is but the
-    interface wave of an elastic half-space (Scholte wave), which belongs to the set.
+    interface wave of an elastic half-space (Scholte wave), which belongs to the set. It is that of
+    a solid which loses energy in every motion: one with shear loss alone, Im (c_p² - 4/3 c_s²) > 0,
+    gains some in compression, and has its wave wrong by up to a percent.
 
     ∫φ²/ρ dz then stands for -∂W/∂k² of unit mode functions: the integral over the fluid, and over
     the half-space ∂(ψ/φ)/∂k², ψ = ρ⁻¹ dφ/dz, which is the integral there where a fluid's converges.
