@@ -15,7 +15,8 @@ from oceaninv.diagnostics.c2st import initial_parameters, network_output, one_th
 
 Array = NDArray[np.float64]
 
-FOLDS = 5
+PARTS = 5
+_NETWORKS = 3  # their mean score: what one has learned by heart of few simulations is its own
 _EPOCHS = 40
 _BATCH = 64
 _RATE = 3e-3
@@ -29,7 +30,8 @@ class JointTest:
     """Answer of `joint_test`, for each unknown and, last, for all together.
 
     Attributes:
-        accuracy: share of pairs (truth, draw) told apart rightly, held out; 0.5 is perfect, (t,).
+        accuracy: share of pairs (truth, draw) told apart rightly, of those judged; 0.5 is perfect,
+            (t,).
         error: its standard error where nothing can be told apart.
         p_value: probability of so high an accuracy if the posteriors are exact, (t,).
     """
@@ -52,11 +54,15 @@ def joint_test(
     r"""Can a classifier tell $(\theta^*, d)$ from $(\theta, d)$ with $\theta \sim q(\theta | d)$?
 
     For each simulation a network sees the truth and M draws, each beside a summary of the data,
-    and says which is the truth; the networks of F folds are scored on what they were not trained
-    with. If q is exact, truth and draws can be exchanged: the rank of the truth's score among
-    the M others is uniform, and its mean, the accuracy, has mean 1/2 and variance
-    $(M + 2) / (12 M n)$ (a test quantity as in Modrák et al. 2023, arXiv 2211.02383, that is
-    learned). A sampler that ignores the data, which ranks of the unknowns cannot see, is told by
+    and says which is the truth. Of five parts of the simulations each but the first is judged by
+    networks that were trained on those before it. If q is exact, truth and draws can be
+    exchanged: the rank of the truth's score among the M others is uniform, whatever the networks
+    have learned before (a test quantity as in Modrák et al. 2023, arXiv 2211.02383, that is
+    learned). So the ranks of the J simulations judged are independent of each other (prequential:
+    A. P. Dawid, J. R. Stat. Soc. A 147, 278 (1984)), and their mean, the accuracy, has mean 1/2
+    and variance $(M + 2) / (12 M J)$. Cross-validation would judge all of them, but not
+    independently: each would also have taught the networks that judge the others, and the variance
+    would be half as large again. A sampler that ignores the data, which ranks of the unknowns cannot see, is told by
     the summary and by the likelihood.
 
     Args:
@@ -66,18 +72,18 @@ def joint_test(
         sd: their standard deviations, (n, d).
         guesses: guesses of the unknowns from the data that know nothing of q, (n, g, d).
         score: log likelihoods of truth and draws, (n, 1 + M); only seen by the joint test.
-        seed: of folds and networks.
+        seed: of parts and networks.
     """
     n, m = draws.shape[:2]
     candidates = np.concatenate([truth[:, None], draws], 1)
     by_unknown = _inputs(candidates, mean, sd, guesses)  # (d, n, 1 + m, p)
     relative = np.clip(score - score.max(1, keepdims=True), -_WORST_SCORE, 0) / 5
     together = np.concatenate([*by_unknown, relative[..., None]], -1)[None]
-    fold = np.random.default_rng(seed).permutation(n) % FOLDS
+    order = np.random.default_rng(seed).permutation(n)
     with one_thread():
-        rank = torch.cat([_held_out_ranks(_scaled(x), fold, seed) for x in (by_unknown, together)])
+        rank = torch.cat([_held_out_ranks(_scaled(x), order, seed) for x in (by_unknown, together)])
     accuracy = rank.mean(1).numpy()
-    error = math.sqrt((m + 2) / (12 * m * n))
+    error = math.sqrt((m + 2) / (12 * m * rank.shape[1]))
     return JointTest(accuracy, error, ndtr(-(accuracy - 0.5) / error))
 
 
@@ -99,40 +105,45 @@ def _scaled(x: Array) -> Tensor:
     return torch.from_numpy((x - x.mean((1, 2), keepdims=True)) / np.where(spread > 0, spread, 1))
 
 
-def _held_out_ranks(x: Tensor, fold: NDArray[np.int64], seed: int) -> Tensor:
-    """Rank (t, n) in [0, 1] of the truth's score by networks trained without its fold.
+def _held_out_ranks(x: Tensor, order: NDArray[np.int64], seed: int) -> Tensor:
+    """Rank (t, j) in [0, 1] of the truth's score by networks trained on the parts before its own.
 
-    All tests and folds are trained at once, along the first axis of every tensor.
+    The networks of all tests are trained at once, along the first axis of every tensor.
     """
-    tests, n, choices, p = x.shape
+    tests, _, choices, _ = x.shape
     x = x.float()
     generator = torch.Generator().manual_seed(seed)
-    training = [torch.from_numpy(np.flatnonzero(fold != k)) for k in range(FOLDS)]
-    size = min(map(len, training))
-    parameters = initial_parameters(tests * FOLDS, p, _WIDTH, generator)
+    parts = [torch.from_numpy(part) for part in np.array_split(order, PARTS)]
+    ranks = []
+    for k in range(1, PARTS):
+        networks = _trained(x, torch.cat(parts[:k]), generator)
+        with torch.no_grad():
+            of_each = network_output(_for_networks(x, parts[k]), networks)
+        score = of_each.view(tests, _NETWORKS, -1, choices).mean(1)
+        truth, others = score[..., :1], score[..., 1:]
+        ranks.append((truth > others).double().mean(-1) + 0.5 * (truth == others).double().mean(-1))
+    return torch.cat(ranks, 1)
+
+
+def _trained(x: Tensor, rows: Tensor, generator: torch.Generator) -> list[Tensor]:
+    """Networks that were taught to find the truth, the first choice, in these rows of x."""
+    tests, _, choices, p = x.shape
+    parameters = initial_parameters(tests * _NETWORKS, p, _WIDTH, generator)
     optimiser = torch.optim.AdamW(parameters, lr=_RATE, weight_decay=_DECAY)
-    steps = _EPOCHS * math.ceil(size / _BATCH)
+    steps = _EPOCHS * math.ceil(len(rows) / _BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-
-    def scores(rows: Tensor) -> Tensor:
-        """(tests, folds, rows, choices) for rows (folds, rows)."""
-        seen = x[:, rows].reshape(tests * FOLDS, -1, p)
-        return network_output(seen, parameters).view(tests, FOLDS, -1, choices)
-
     for _ in range(_EPOCHS):
-        order = torch.stack(
-            [rows[torch.randperm(len(rows), generator=generator)[:size]] for rows in training]
-        )
-        for batch in order.split(_BATCH, dim=1):
-            # the truth is the first choice
-            loss = -scores(batch).log_softmax(-1)[..., 0].mean((-2, -1)).sum() * FOLDS
+        for batch in rows[torch.randperm(len(rows), generator=generator)].split(_BATCH):
+            score = network_output(_for_networks(x, batch), parameters)
+            score = score.view(tests * _NETWORKS, -1, choices)
+            loss = -score.log_softmax(-1)[..., 0].mean(-1).sum()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
-    with torch.no_grad():
-        every = scores(torch.arange(n).expand(FOLDS, n))
-    pick = torch.from_numpy(fold).view(1, 1, n, 1).expand(tests, 1, n, choices)
-    held_out = every.gather(1, pick)[:, 0].double()
-    truth, others = held_out[..., :1], held_out[..., 1:]
-    return (truth > others).double().mean(-1) + 0.5 * (truth == others).double().mean(-1)
+    return parameters
+
+
+def _for_networks(x: Tensor, rows: Tensor) -> Tensor:
+    """Choices of these rows, for each network of each test: (networks, choices, p)."""
+    return x[:, rows].flatten(1, 2).repeat_interleave(_NETWORKS, 0)
