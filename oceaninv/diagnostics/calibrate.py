@@ -140,8 +140,8 @@ def calibrate_sampler(
     tested = joint_test(
         truths,
         record["drawn_normal"],
-        record["mean_normal"],
-        np.sqrt(np.diagonal(record["covariance"], axis1=1, axis2=2)),
+        record["mean_others"],
+        record["sd_others"],
         _guesses(scenario, references, simulated),
         score,
         seed=seed,
@@ -270,7 +270,8 @@ def _judged(
     v = prior.to_normal(torch.from_numpy(x)).numpy()
     mean, mean_normal = weights @ x, weights @ v
     residual = v - mean_normal
-    few = resample(np.log(np.maximum(weights, _LEAST)), len(x), _CHOICES, rng)
+    few, others, share = _parted(x, weights, rng)
+    mean_others = share @ v[others]
     return {
         "rank": rank(truth, v, weights, rng),
         "ball": tarp_rank(truth, v, weights, rng.standard_normal(prior.dim), rng),
@@ -281,7 +282,29 @@ def _judged(
         "covariance": residual.T @ (weights[:, None] * residual),
         "drawn": x[few],
         "drawn_normal": v[few],
+        "mean_others": mean_others,
+        "sd_others": np.sqrt(share @ (v[others] - mean_others) ** 2),
     }
+
+
+def _parted(
+    x: Array, weights: Array, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+    """Draws for the classifier, and others that say what is known of the truth.
+
+    A draw is nearer than the truth to a mean that it is part of. The draws x (L, d) are therefore
+    halved, all copies of one counted as a single draw with their weight.
+
+    Returns:
+        Indices of draws for the classifier, by weight (M,), indices of others and their weights.
+    """
+    _, different, copy = np.unique(x, axis=0, return_index=True, return_inverse=True)
+    log_weight = np.log(np.maximum(np.bincount(copy.ravel(), weights), _LEAST))
+    order = rng.permutation(len(different))
+    half = len(order) // 2
+    judged, others = order[: max(half, 1)], order[half:]  # a collapsed sampler has one draw only
+    few = judged[resample(log_weight[judged], len(judged), _CHOICES, rng)]
+    return different[few], different[others], normalised_weights(log_weight[others], len(others))
 
 
 def _scores(

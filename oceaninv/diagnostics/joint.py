@@ -61,9 +61,9 @@ def joint_test(
     learned). So the ranks of the J simulations judged are independent of each other (prequential:
     A. P. Dawid, J. R. Stat. Soc. A 147, 278 (1984)), and their mean, the accuracy, has mean 1/2
     and variance $(M + 2) / (12 M J)$. Cross-validation would judge all of them, but not
-    independently: each would also have taught the networks that judge the others, and the variance
-    would be half as large again. A sampler that ignores the data, which ranks of the unknowns cannot see, is told by
-    the summary and by the likelihood.
+    independently: each would also have taught the networks that judge the others, and the
+    variance would be half as large again. A sampler that ignores the data, which ranks of the
+    unknowns cannot see, is told by the summary and by the likelihood.
 
     Args:
         truth: normal scores of the truths, (n, d).
