@@ -21,7 +21,8 @@ class Misfit:
     """P-values of a measurement under the posterior's own predictions.
 
     Attributes:
-        tone: (F,), the tone fits, in size and in the pattern of what is left.
+        tone: (F,), the tone fits, in size and, of three receivers or more, in the pattern of what
+            is left.
         receiver: (R,), the receiver fits what the others predict, over all tones; NaN where there
             is only one.
         overall: all tones together.
@@ -50,17 +51,18 @@ def misfit_of_draws(
         seed: of the noise that the measurement is compared with.
     """
     found = pivots(likelihood, drawn, without=without or [], seed=seed)
-    by_tone = _surprise(found.size) + _surprise(found.pattern)
+    asked = [found.size] if found.pattern is None else [found.size, found.pattern]
+    by_tone = np.sum([_surprise(p) for p in asked], axis=0)
     by_receiver = _surprise(found.receiver).sum(1)
     n_tones = by_tone.shape[1]
     alone = found.receiver.shape[2] == 1
     return Misfit(
         # -ln of a uniform number is exponential; sums of them have gamma distributions
-        tone=over_draws(special.gammaincc(2, by_tone)),
+        tone=over_draws(special.gammaincc(len(asked), by_tone)),
         receiver=np.array([np.nan])
         if alone
         else over_draws(special.gammaincc(n_tones, by_receiver)),
-        overall=float(over_draws(special.gammaincc(2 * n_tones, by_tone.sum(1)))),
+        overall=float(over_draws(special.gammaincc(len(asked) * n_tones, by_tone.sum(1)))),
         spread=float(over_draws(found.spread)),
         gain=found.gain,
         worst=found.worst,

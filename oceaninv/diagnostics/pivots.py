@@ -29,6 +29,7 @@ _DIRECTIONS = 4000  # random residuals that a tone's pattern is compared with
 _REPLICAS = 24  # noise drawn again for each draw of the unknowns, for `spread`
 _STREAM = 0x91F07  # keeps noise drawn again apart from that of `synthesize` with the same seed
 _SMALLEST = 1e-300
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Pivots:
 
     Attributes:
         size: (m, F), the residual of a tone is large beside its signal, or its known error.
-        pattern: (m, F), the residual of a tone looks like sound: `_pattern`. Independent of `size`.
+        pattern: (m, F), the residual of a tone looks like sound: `_pattern`. Independent of `size`;
+            None where it can have one direction only.
         receiver: (m, F, R), a receiver does not fit what the others predict there.
         spread: (m,), single values stand out of the noise more than they should; not below 1 in
             24 m.
@@ -47,7 +49,7 @@ class Pivots:
     """
 
     size: Array
-    pattern: Array
+    pattern: Array | None
     receiver: Array
     spread: Array
     gain: NDArray[np.complex128]
@@ -103,6 +105,11 @@ def _of_pressure(
     length = correlation_length(likelihood.scenario, drawn.theta)
     keep = torch.tensor([r for r in range(n_phones) if r not in without])
     n = len(keep)
+    if n == 1:  # is all signal, and fits whatever it hears
+        tones = np.ones(drawn.replica.shape[:2])
+        everywhere = np.ones(drawn.replica.shape)
+        gain_of_one = np.ones(n_phones, dtype=np.complex128)
+        return Pivots(tones, None, everywhere, tones[:, 0], gain_of_one, (0, int(keep[0])))
 
     rho = noise.draw_snr(likelihood.data, drawn.replica, length, generator, k)[..., None]
     data = likelihood.data[:, keep]
@@ -210,7 +217,7 @@ def _of_levels(
 
 def _pattern(
     residual: Tensor, likeness: Tensor, rank: int, shape: float, rng: np.random.Generator
-) -> Array:
+) -> Array | None:
     r"""P-value (m, F) of $r^\dagger S r / r^\dagger r$: does what is left look like sound?
 
     S is the mean of $g g^\dagger$ over replicas of the prior. Against a second field drawn from
@@ -224,13 +231,20 @@ def _pattern(
         rank: dimension of the space where residuals lie.
         shape: parameter of the Dirichlet distribution, K (complex) or 1/2 (real).
         rng: of the Dirichlet vectors.
+
+    Returns:
+        None where all residuals have one direction, as those of two receivers.
     """
+    if rank < 2:
+        return None
     power = residual.abs().square().sum((-2, -1))
     statistic = (residual.conj() * (likeness @ residual)).real.sum((-2, -1)) / power
     value = torch.linalg.eigvalsh(likeness)[..., -rank:].numpy()
     share = rng.dirichlet(np.full(rank, shape), _DIRECTIONS)
     flat = value.reshape(-1, rank) @ share.T
-    above = (flat >= statistic.numpy().reshape(-1, 1)).sum(-1)
+    # where sound has no direction either, all are equal but for rounding
+    least = statistic.numpy().reshape(-1, 1) - _ROUNDING * np.abs(flat)
+    above = (flat >= least).sum(-1)
     return ((above + 1) / (_DIRECTIONS + 1)).reshape(value.shape[:-1])
 
 

@@ -22,7 +22,7 @@ from oceaninv.diagnostics.familiarity import (
 )
 from oceaninv.diagnostics.misfit import misfit_of_draws, over_draws
 from oceaninv.diagnostics.mismatch import judge, mismatch, what_sound_looks_like, with_mismatch
-from oceaninv.diagnostics.pivots import Candidates
+from oceaninv.diagnostics.pivots import Candidates, pivots
 from oceaninv.inference import Model
 from oceaninv.inference.estimator import Architecture, Estimator
 from oceaninv.inference.features import measured_features
@@ -106,6 +106,49 @@ def test_a_csdm_is_judged_as_its_snapshots_are(phones: Scenario, sound: torch.Te
     a, b = (misfit_of_draws(log_likelihood(phones, m), drawn, seed=0) for m in (measurement, csdm))
     assert a.tone == pytest.approx(b.tone, abs=2e-3)
     assert a.receiver == pytest.approx(b.receiver, rel=1e-6)
+
+
+@pytest.mark.parametrize("left_out", [[], [1]], ids=["two", "one of three left out"])
+def test_p_values_of_two_phones_are_uniform(
+    left_out: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # what is left of two phones has one direction, in which nothing can look like anything
+    scenario = _few_phones(2 + len(left_out), tmp_path_factory)
+    simulated = synthetic_measurements(scenario, N, seed=1)
+    _assert_uniform(scenario, what_sound_looks_like(scenario, 0), simulated, left_out)
+
+
+def test_two_phones_raise_as_few_alarms_as_stated(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    scenario = _few_phones(2, tmp_path_factory)
+    sound = what_sound_looks_like(scenario, 0)
+    measurements, theta, replica = synthetic_measurements(scenario, 60, seed=2)
+    alarms = 0
+    for i, measurement in enumerate(measurements):
+        drawn = Candidates(theta[i : i + 1], replica[i : i + 1], sound)
+        alarms += bool(judge(log_likelihood(scenario, measurement), drawn, 0.5, seed=i).findings)
+    assert alarms <= 8  # 2.4 expected; more with a probability of 0.001
+
+
+def test_of_sound_from_anywhere_nothing_has_the_pattern(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    scenario = _scenario(PRESSURE.replace(", correlation_length: 8", ""), tmp_path_factory)
+    (measurement,), theta, replica = synthetic_measurements(scenario, 1, seed=2)
+    anywhere = torch.eye(9, dtype=torch.complex128)[:, None].expand(9, 4, 9)
+    drawn = Candidates(theta, replica, anywhere)
+    found = pivots(log_likelihood(scenario, measurement), drawn, without=[], seed=0)
+    assert found.pattern is not None
+    assert found.pattern.min() == 1
+
+
+def test_a_phone_alone_fits_whatever_it_hears(tmp_path_factory: pytest.TempPathFactory) -> None:
+    scenario = _few_phones(2, tmp_path_factory)
+    (measurement,), theta, replica = synthetic_measurements(scenario, 1, seed=2)
+    drawn = Candidates(theta, replica, what_sound_looks_like(scenario, 0))
+    found = misfit_of_draws(log_likelihood(scenario, measurement), drawn, without=[0], seed=0)
+    assert [*found.tone, *found.receiver, found.overall, found.spread] == pytest.approx([1] * 8)
 
 
 def test_false_alarms_are_rare_and_dead_and_reversed_receivers_are_named(
@@ -270,16 +313,21 @@ def _assert_uniform(
     scenario: Scenario,
     sound: torch.Tensor,
     simulated: tuple[list[Measurement], torch.Tensor, torch.Tensor],
+    without: list[int] | None = None,
 ) -> None:
     measurements, theta, replica = simulated
     rows = []
     for i, measurement in enumerate(measurements):
         drawn = Candidates(theta[i : i + 1], replica[i : i + 1], sound)
-        m = misfit_of_draws(log_likelihood(scenario, measurement), drawn, seed=i)
-        rows.append([*m.tone, *m.receiver, m.overall])
+        m = misfit_of_draws(log_likelihood(scenario, measurement), drawn, without=without, seed=i)
+        rows.append([*m.tone, *np.delete(m.receiver, without or []), m.overall])
         assert 0 < m.spread <= 1
     p = [kstest(column, "uniform").pvalue for column in np.transpose(rows)]
     assert min(p) > 0.01 / len(p)
+
+
+def _few_phones(n: int, factory: pytest.TempPathFactory) -> Scenario:
+    return _scenario(PRESSURE.replace("n: 9", f"n: {n}"), factory)
 
 
 def _measurement(
