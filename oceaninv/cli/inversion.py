@@ -189,8 +189,9 @@ def train(
     left = model.record.get("remaining_divergence")
     if left:  # a finished model of an earlier version, which --resume reads, has none
         say(
-            f"remaining divergence     {left['estimate']:.4f} nats of {left['divergence']} at "
-            f"least, by a fresh critic, 95 % interval {left['lower']:.4f} to {left['upper']:.4f}"
+            f"remaining divergence     {left['estimate']:.4f} nats at least (twice the "
+            "Jensen-Shannon divergence, given the network's summary of the data), "
+            f"by a fresh critic, 95 % interval {left['lower']:.4f} to {left['upper']:.4f}"
         )
     say(f"{output}: {estimator.value} of {model.scenario.name}")
 

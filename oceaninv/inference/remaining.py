@@ -1,8 +1,9 @@
 """What training has left: a divergence between truth and network, by a critic that is new to both.
 
 The critic is trained on simulations that the map has not seen and judged on others again. It
-bounds from below the Jensen-Shannon divergence E_y D(p(· | h) ‖ q(· | h)) of the posteriors given
-the summary h: what the summary itself loses of y is not seen.
+bounds from below E_h D(p(· | h) ‖ q(· | h)), where D is twice the Jensen-Shannon divergence, at
+most 2 log 2, and h the network's own summary of the data y. What the summary loses of y is not
+seen: q may be exact given h and far from p(· | y). The classifier of `calibrate` asks that.
 """
 
 from typing import Any
@@ -43,8 +44,9 @@ def remaining_divergence(
         name: of `DIVERGENCES`
 
     Returns:
-        plain JSON: `divergence`, `form`, `estimate` in nats, its standard `error`, the 95 %
-        interval `lower` to `upper`, and `n`, the simulations that it was judged on
+        plain JSON: `divergence` ("js" is twice the Jensen-Shannon one), `form`, `estimate` in nats,
+        its standard `error`, the 95 % interval `lower` to `upper`, and `n`, the simulations that
+        it was judged on
     """
     of = DIVERGENCES[name]
     generator = torch.Generator().manual_seed(seed)

@@ -297,7 +297,9 @@ def test_an_inn_is_trained_and_used(work: Path, tmp_path: Path) -> None:
         "train", work / "small.yaml", "--data", work / "set.zarr", "--estimator", "inn",
         "--form", "data", "--preset", "vina", "-o", model,
     )  # fmt: skip
-    assert "by a fresh critic, 95 % interval" in " ".join(trained.stdout.split())
+    said = " ".join(trained.stdout.split())
+    assert "(twice the Jensen-Shannon divergence, given the network's summary of the data)" in said
+    assert "by a fresh critic, 95 % interval" in said
     content = json.loads((model / "model.json").read_text())
     assert content["architecture"]["kind"] == "inn"
     assert content["architecture"]["bins"] == 0

@@ -54,6 +54,15 @@ def test_few_simulations_are_not_known_by_heart() -> None:
     assert found["estimate"] == pytest.approx(0, abs=0.003)
 
 
+def test_what_remains_is_twice_the_jensen_shannon_divergence() -> None:
+    found = remaining_divergence(network(), pairs(shift=1.0), 2000, seed=1)
+    x, distance = torch.linspace(-12, 12, 20_001), math.sqrt(2)  # in sd, of two unknowns moved by 1
+    p, q = (torch.exp(-0.5 * (x - m) ** 2) / math.sqrt(2 * math.pi) for m in (0, distance))
+    kl_to_mixture = [torch.xlogy(a, 2 * a / (p + q)) for a in (p, q)]
+    exact = torch.trapezoid(sum(kl_to_mixture), x)  # 0.40, a sum and no mean
+    assert found["estimate"] == pytest.approx(float(exact), abs=0.1)
+
+
 @pytest.mark.parametrize(("width", "shift"), [(0.5, 0.0), (1.0, 1.0)])
 def test_collapsed_and_shifted_samplers_are_found(width: float, shift: float) -> None:
     found = remaining_divergence(network(width), pairs(shift), 2000, seed=1)
