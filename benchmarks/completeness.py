@@ -3,7 +3,8 @@
     python benchmarks/completeness.py [-n 10000] [--seed 1] [--keep]
 
 Random guides of 2 to 8 layers over a half-space at 5 Hz to 5 kHz: plain, slow mud under fast water,
-two ducts, a mode within 1e-4 of its cut-off, and casts of 251 noisy knots. The count of each is
+two ducts, a mode within 1e-4 of its cut-off, casts of 251 noisy knots, and layers of gas or bubbles
+or under rock, far slower than their neighbours. The count of each is
 checked by an independent method: a Runge-Kutta integration of the depth equation at the lowest
 wavenumber, 40 points and more to the shortest wavelength, whose zeros are counted (Sturm). Where
 the two differ the integration is repeated on finer steps, which settles who was right.
@@ -124,12 +125,32 @@ def noisy_cast(rng: np.random.Generator) -> tuple[Environment, float, float | No
     return _over(layers, rng), *_tone(layers, rng)
 
 
+def far_slower(rng: np.random.Generator) -> tuple[Environment, float, float | None]:
+    """Gassy mud under water, bubbles at its surface, or mud under rock: modes decay in one step."""
+    kind = rng.integers(3)
+    if kind == 0:
+        layers = [_water(rng)]
+        speed = rng.uniform(300.0, 1200.0)
+        layers.append(_below(layers, rng.uniform(0.2, 5.0), [speed, speed * 1.1], rng))
+    elif kind == 1:
+        depth, speed = rng.uniform(0.3, 5.0), rng.uniform(500.0, 1400.0)
+        layers = [Layer([0.0, depth], [speed, speed])]
+        layers.append(_below(layers, rng.uniform(20.0, 300.0), [1500.0, 1490.0], rng))
+    else:
+        layers = [Layer([0.0, rng.uniform(20.0, 200.0)], [1500.0, 1495.0])]
+        rock = rng.uniform(2400.0, 3500.0)
+        layers.append(_below(layers, rng.uniform(20.0, 200.0), [rock, rock], rng))
+        layers.append(_below(layers, rng.uniform(2.0, 15.0), [1350.0, 1450.0], rng))
+    return _over(layers, rng), *_tone(layers, rng)
+
+
 KINDS: dict[str, Callable[[np.random.Generator], tuple[Environment, float, float | None]]] = {
     "plain": plain,
     "slow mud": slow_mud,
     "two ducts": two_ducts,
     "near cut-off": near_cut_off,
     "noisy cast": noisy_cast,
+    "far slower": far_slower,
 }
 
 
