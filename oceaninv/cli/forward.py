@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from oceaninv.cli.command import hint, numbers, progress_bar, register, say
+from oceaninv.cli.outputs import check_figure, check_outputs
 from oceaninv.files import whole_file
 
 
@@ -76,6 +77,7 @@ def modes(
     Example: `oceaninv modes pekeris.env -f 20,100 --depth 5:95:10 -o modes.nc`
     """
     frequencies, depths = numbers(frequency, "--frequency"), numbers(depth, "--depth")
+    check_outputs({"--output": output}, [file])
     from oceaninv.forward import modes_of_file
 
     with progress_bar() as progress, _named(file):
@@ -158,6 +160,8 @@ def field(
         "receiver_depth": numbers(receiver_depth, "--receiver-depth"),
         "range_km": numbers(range_km, "--range-km"),
     }
+    check_outputs({"--output": output, "--plot": plot}, [file, file.with_suffix(".flp")])
+    check_figure("--plot", plot)
     from oceaninv.forward import field_of_file, ranges_within
 
     coherence: Literal["coherent", "incoherent"] | None = None

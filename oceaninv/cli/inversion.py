@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from oceaninv.cli.command import Seed, hint, progress_bar, register, say, table
+from oceaninv.cli.outputs import check_outputs
+from oceaninv.files import check_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,6 +83,7 @@ def simulate(
 
     Example: `oceaninv simulate swellex96-vla -n 100000 -o swellex.zarr`
     """
+    check_folder(output.parent, output)
     from oceaninv.simulation import simulate as run
 
     with progress_bar() as progress:
@@ -156,6 +159,7 @@ def train(
 
     Example: `oceaninv train swellex96-2p --seed 1 -o model/`
     """
+    check_folder(output)
     from oceaninv.inference import train as run
     from oceaninv.scenario.training import preset_settings
 
@@ -229,6 +233,7 @@ def infer(
 
     Example: `oceaninv infer elba.nc --model north-elba-1993 -o posterior.nc`
     """
+    check_outputs({"--output": output}, [measurement, model])
     from oceaninv.diagnostics.mismatch import with_mismatch
     from oceaninv.inference import Model
     from oceaninv.inference import infer as run
@@ -292,6 +297,7 @@ def mcmc(
 
     Example: `oceaninv mcmc elba.nc --scenario north-elba-1993 -o mcmc.nc`
     """
+    check_outputs({"--output": output}, [measurement, scenario])
     from oceaninv.diagnostics.mismatch import mismatch, with_mismatch
     from oceaninv.likelihood import fit_candidates
     from oceaninv.mcmc import ChainSettings

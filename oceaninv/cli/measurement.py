@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from oceaninv.cli.command import Seed, hint, numbers, register, say
+from oceaninv.cli.outputs import check_outputs
 from oceaninv.errors import InputError
 
 Output = Annotated[
@@ -67,6 +68,7 @@ def convert(
     if len(files) != 1:
         raise InputError(f"{files[1]}: a SAGA measurement is one file; convert one at a time")
     depths = numbers(receiver_depth, "--receiver-depth") or None
+    check_outputs({"--output": output}, [*files, scenario])
     from oceaninv.measurement import read_saga, write_measurement
 
     measurement = read_saga(
@@ -106,6 +108,7 @@ def synthesize(
 
     Example: `oceaninv synthesize swellex96-vla --seed 1 -o measurement.nc`
     """
+    check_outputs({"--output": output}, [scenario])
     from oceaninv.measurement import write_measurement
     from oceaninv.measurement.synthetic import synthetic_measurement
     from oceaninv.scenario import load_scenario

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from oceaninv.cli.command import Seed, hint, progress_bar, register, say, table
+from oceaninv.cli.outputs import check_figure, check_outputs
 from oceaninv.errors import InputError
-from oceaninv.files import whole_file
+from oceaninv.files import check_folder, whole_file
 
 _VERDICT = {True: "passes", False: "FAILS"}
 
@@ -33,6 +34,8 @@ def compare(
 
     Example: `oceaninv compare posterior.nc mcmc.nc -o compare.png`
     """
+    check_outputs({"--plot": plot}, [posterior, reference])
+    check_figure("--plot", plot)
     from oceaninv.diagnostics import compare as run
     from oceaninv.posterior import read_posterior
     from oceaninv.report.figures import plot_marginals
@@ -88,6 +91,9 @@ def calibrate(
 
     Example: `oceaninv calibrate model/ -n 500 -o calibration.nc`
     """
+    figure = figure or (output.with_suffix(".png") if output.name else output)
+    check_outputs({"--output": output, "--figure": figure}, [model])
+    check_figure("--figure", figure)
     from oceaninv.diagnostics import calibrate as run
     from oceaninv.inference import Model
     from oceaninv.report.calibration import plot_calibration
@@ -106,7 +112,6 @@ def calibrate(
         )
     with whole_file(output) as temporary:
         result.to_netcdf(temporary, engine="netcdf4")
-    figure = figure or output.with_suffix(".png")
     with whole_file(figure) as temporary:
         plot_calibration(result, temporary)
     header = ("coverage of", *(f"{level:.0%}" for level in result["level"].values), "p-value", "")
@@ -173,9 +178,14 @@ def report(
 
     Example: `oceaninv report posterior.nc mcmc.nc -o report.html`
     """
+    check_outputs({"--output": output}, posteriors)
+    if figures:
+        check_folder(figures)
     from oceaninv.posterior import read_posterior
     from oceaninv.report import report as run
+    from oceaninv.report.document import check_suffix
 
+    check_suffix(output)
     loaded = [read_posterior(path) for path in posteriors]
     run(loaded, output)
     say(f"{output}: report")

@@ -1,7 +1,6 @@
 """One file that a killed training goes on from: tensors and a JSON header, written atomically."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from oceaninv.errors import InputError
+from oceaninv.files import whole_file
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
     """Write a safetensors file with `header` as JSON in its metadata; whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
     # a copy each: safetensors refuses tensors that share memory
-    save_file(
-        {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()},
-        temporary,
-        metadata={"header": json.dumps(header)},
-    )
-    os.replace(temporary, path)
+    copies = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
+    with whole_file(path) as temporary:
+        save_file(copies, temporary, metadata={"header": json.dumps(header)})
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

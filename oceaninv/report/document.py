@@ -30,10 +30,19 @@ def report(posteriors: Posterior | list[Posterior], path: str | Path) -> None:
                 f"report: unknowns {', '.join(shown[0].names)} and {', '.join(other.names)} "
                 "differ; give posteriors of one scenario"
             )
-    if path.suffix not in (".html", ".pdf"):
-        raise InputError(f"{path}: cannot write '{path.suffix}'; end the name in .html or .pdf")
+    check_suffix(path)
     with whole_file(path) as temporary:
         if path.suffix == ".html":
             temporary.write_text(html(shown), encoding="utf-8")
         else:
             write_pdf(shown, temporary)
+
+
+def check_suffix(path: Path) -> None:
+    """Checks that the name of a report ends in a format that reports can have.
+
+    Raises:
+        InputError: another suffix, or none.
+    """
+    if path.suffix not in (".html", ".pdf"):
+        raise InputError(f"{path}: cannot write '{path.suffix}'; end the name in .html or .pdf")
