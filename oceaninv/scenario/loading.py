@@ -91,6 +91,27 @@ def scenario_json(scenario: Scenario) -> str:
     return json.dumps(scenario.model_dump(mode="json"))
 
 
+class _Repeated(Exception):
+    """A field that is given twice, where YAML's own reader would take the last."""
+
+
+class _DistinctKeys(yaml.SafeLoader):
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        # Here and not when the mapping is made: what `<<` merges into it may be replaced in it.
+        node = super().compose_mapping_node(anchor)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                line, name = key.start_mark.line + 1, (key.tag, key.value)
+                if name in lines:
+                    raise _Repeated(
+                        f"{key.value}: is given in line {lines[name]} and again in line {line}; "
+                        "remove one"
+                    )
+                lines[name] = line
+        return node
+
+
 def _names() -> list[str]:
     stems = (p.name.removesuffix(".yaml") for p in _BUILTIN.iterdir() if p.name.endswith(".yaml"))
     return sorted(stem for stem in stems if stem != "template")
@@ -98,7 +119,9 @@ def _names() -> list[str]:
 
 def _read(text: str, where: str) -> tuple[list[str], Scenario | None]:
     try:
-        content = yaml.safe_load(text)
+        content = _DistinctKeys(text).get_single_data()
+    except _Repeated as error:
+        return [f"{where}: {error}"], None
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         return [f"{where}: is not YAML: {reason}; mend the file at that line"], None

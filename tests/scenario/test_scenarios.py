@@ -109,6 +109,41 @@ def test_each_mistake_gets_one_line_with_file_field_and_mend(
     assert any(message in problem for problem in check_scenario(path))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("data: pressure", "data: pressure\ndata: pressure", "data: is given in line"),
+        ("snr_db: 10,", "snr_db: 10, snr_db: 20,", "snr_db: is given in line"),
+        ("  sediment_top_speed:\n", "  water_depth:\n", "water_depth: is given in line"),
+    ],
+)
+def test_a_field_that_is_given_twice_is_refused(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    text = scenario_text("swellex96-2p").replace(old, new, 1)
+    assert new in text
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_scenario(path)
+    assert str(caught.value).startswith(f"{path}: {said} ")
+    assert str(caught.value).endswith("; remove one")
+    assert "\n" not in str(caught.value)
+    second = text.splitlines()[int(str(caught.value).split("again in line ")[1].split(";")[0]) - 1]
+    assert said.split(":")[0] in second
+
+
+def test_what_is_merged_into_a_field_may_be_replaced_there(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    text = scenario_text("swellex96-2p").replace(
+        "source: {depth: 54, range: 1000}",
+        "source: {<<: &place {depth: 50, range: 1000}, depth: 54}",
+    )
+    assert "<<" in text
+    path.write_text(text)
+    assert load_scenario(path) == load_scenario("swellex96-2p")
+
+
 def test_impossible_draws_from_the_prior_are_found(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     text = scenario_text("pekeris-teaching").replace("uniform: [1550, 1800]", "normal: [100, 900]")
