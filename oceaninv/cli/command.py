@@ -6,6 +6,7 @@ import functools
 import inspect
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -17,6 +18,7 @@ from typer.core import TyperGroup
 from oceaninv.errors import InputError
 
 FAILED, BAD_INPUT = 1, 2
+_INTERRUPTED = 130  # how typer tells Ctrl-C, or by Abort in its earlier versions
 # Of click, or of typer's own copy of it.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
@@ -24,7 +26,9 @@ Progress = Callable[[int, int, str], None]
 Command = Callable[..., None]
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of all random numbers.", min=0)]
+Seed = Annotated[
+    int, typer.Option("--seed", help="Seed of all random numbers.", min=0, max=2**32 - 1)
+]
 
 
 def register(app: typer.Typer, function: Command, name: str | None = None) -> None:
@@ -36,7 +40,14 @@ def register(app: typer.Typer, function: Command, name: str | None = None) -> No
     @functools.wraps(function)
     def run(*, debug: bool, **arguments: Any) -> None:
         try:
-            function(**arguments)
+            with _plain_warnings(debug):
+                function(**arguments)
+        except KeyboardInterrupt:
+            rest = "; go on with --resume" if "resume" in arguments else ""
+            typer.echo(f"oceaninv: stopped{rest}", err=True)
+            raise typer.Exit(FAILED) from None
+        except BrokenPipeError:  # whoever read the output has seen enough: typer ends silently
+            raise
         except Exception as error:
             if debug or isinstance(error, typer.Exit | typer.Abort):
                 raise
@@ -71,13 +82,15 @@ class OneLine(TyperGroup):
         try:
             code = run(standalone_mode=False)
         except typer.Abort:
-            typer.echo("oceaninv: stopped", err=True)
-            sys.exit(FAILED)
+            code = _INTERRUPTED
         except UsageError as error:
             if type(error).__name__ == "NoArgsIsHelpError":  # which shows the help
                 return run()
             typer.echo(_misused(error, sys.argv[1:] if args is None else args), err=True)
             sys.exit(BAD_INPUT)
+        if code == _INTERRUPTED:  # before a command had begun
+            typer.echo("oceaninv: stopped", err=True)
+            sys.exit(FAILED)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -174,6 +187,19 @@ def say(text: str) -> None:
 def hint(text: str) -> None:
     """Prints advice, set apart from results, to stderr."""
     typer.echo(f"hint: {text}", err=True)
+
+
+@contextmanager
+def _plain_warnings(debug: bool) -> Iterator[None]:
+    """Has warnings told in one line each, without the place in the source that raised them."""
+    with warnings.catch_warnings():
+        if not debug:
+            warnings.showwarning = _warn
+        yield
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
 
 
 def _misused(error: Any, words: Sequence[str]) -> str:

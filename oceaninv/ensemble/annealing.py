@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import emcee
 import numpy as np
 
 from oceaninv.ensemble.draws import Array, LogDensity
-from oceaninv.ensemble.moves import moves
+from oceaninv.ensemble.moves import ensemble_sampler
 from oceaninv.weighted import effective_size, resample
 
 _PRIOR_DRAWS = 20  # per walker: a far mode needs only one of them to be found
@@ -83,12 +82,8 @@ def anneal(
         beta += rise
         chosen = [resample(rise * row, len(row), walkers, rng) for row in value]
         v = np.concatenate([block[index] for block, index in zip(v, chosen, strict=True)])
-        sampler = emcee.EnsembleSampler(
-            ensembles * walkers,
-            dim,
-            tempered(log_likelihood, beta, log_start),
-            moves=moves(ensembles),
-            vectorize=True,
+        sampler = ensemble_sampler(
+            tempered(log_likelihood, beta, log_start), blocks=ensembles, walkers=walkers, dim=dim
         )
         sampler.random_state = random.get_state()
         end = sampler.run_mcmc(v, _STEPS, store=False, skip_initial_state_check=True)

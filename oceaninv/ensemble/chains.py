@@ -7,14 +7,13 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import emcee
 import numpy as np
 
 from oceaninv.ensemble.annealing import Start, anneal, tempered
 from oceaninv.ensemble.checkpoint import Checkpoint
 from oceaninv.ensemble.convergence import Convergence, convergence
 from oceaninv.ensemble.draws import Array, ChainSettings, Draws, LogDensity, Progress
-from oceaninv.ensemble.moves import moves
+from oceaninv.ensemble.moves import ensemble_sampler
 from oceaninv.errors import InputError
 
 RHAT_LIMIT = 1.01
@@ -60,12 +59,8 @@ def sample_ensembles(
     walkers, longest = _walkers(settings, dim), _longest(settings)
     total = settings.ensembles * walkers
     identity = {**(identity or {}), "ensembles": settings.ensembles, "walkers": walkers}
-    sampler = emcee.EnsembleSampler(
-        total,
-        dim,
-        tempered(log_likelihood),
-        moves=moves(settings.ensembles),
-        vectorize=True,
+    sampler = ensemble_sampler(
+        tempered(log_likelihood), blocks=settings.ensembles, walkers=walkers, dim=dim
     )
     if checkpoint:
         checkpoint.claim(identity)

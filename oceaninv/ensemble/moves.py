@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import emcee
 import numpy as np
 from emcee.moves.move import Move
 from emcee.state import State
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from oceaninv.ensemble.draws import Array, LogDensity
+
 Proposal = Callable[[Array, Array, np.random.RandomState], tuple[Array, Array]]
 _DEGREES = 5.0
 
@@ -58,6 +60,25 @@ class BlockMove(Move):
             state.log_prob[index[take]] = log_prob[take]
             accepted[index[take]] = True
         return state, accepted
+
+
+def ensemble_sampler(
+    log_density: LogDensity, *, blocks: int, walkers: int, dim: int
+) -> emcee.EnsembleSampler:
+    """An emcee sampler of `blocks` independent ensembles of `walkers` each.
+
+    Args:
+        log_density: at (n, dim), as (n,).
+        blocks: number of ensembles.
+        walkers: of each.
+        dim: number of unknowns.
+    """
+    sampler = emcee.EnsembleSampler(
+        blocks * walkers, dim, log_density, moves=moves(blocks), vectorize=True
+    )
+    # emcee's wrapper prints the walkers and a traceback at every exception, Ctrl-C too
+    sampler.log_prob_fn = log_density
+    return sampler
 
 
 def moves(blocks: int) -> list[tuple[Move, float]]:

@@ -1,0 +1,115 @@
+"""How commands end: interrupted, warned, or with nobody left who reads."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from oceaninv.cli import app
+from oceaninv.cli.command import OneLine, register
+from oceaninv.ensemble.moves import ensemble_sampler
+
+ROOT = Path(__file__).parents[2]
+
+
+def command_that(raised: Exception | BaseException | Warning) -> typer.Typer:
+    """An application of one command that ends so, once with and once without ``--resume``."""
+
+    def plain() -> None:
+        if isinstance(raised, Warning):
+            warnings.warn(raised, stacklevel=1)
+        else:
+            raise raised
+
+    def resumed(resume: bool = False) -> None:
+        plain()
+
+    made = typer.Typer(cls=OneLine, pretty_exceptions_enable=False)
+    register(made, plain)
+    register(made, resumed)
+    return made
+
+
+def test_an_interrupted_command_says_one_line_and_fails() -> None:
+    stopped = command_that(KeyboardInterrupt())
+    for name, said in (("plain", ""), ("resumed", "; go on with --resume")):
+        result = CliRunner().invoke(stopped, [name])
+        assert result.exit_code == 1
+        assert result.stderr == f"oceaninv: stopped{said}\n"
+
+
+def test_an_interrupt_before_the_command_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["oceaninv.cli.app"], "version", interrupted)
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 1
+    assert result.stderr == "oceaninv: stopped\n"
+
+
+def test_a_warning_is_one_line_without_a_place_in_the_source() -> None:
+    warned = command_that(RuntimeWarning("the chain has\nnot converged"))
+    result = CliRunner().invoke(warned, ["plain"])
+    assert result.exit_code == 0
+    assert result.stderr == "warning: the chain has not converged\n"
+
+
+def test_an_interrupted_chain_prints_nothing_of_the_sampler(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(v: np.ndarray) -> np.ndarray:
+        raise KeyboardInterrupt
+
+    sampler = ensemble_sampler(interrupted, blocks=2, walkers=8, dim=2)
+    start = np.random.default_rng(0).standard_normal((16, 2))
+    with pytest.raises(KeyboardInterrupt):
+        sampler.run_mcmc(start, 1)
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "")
+
+
+def test_ctrl_c_in_mcmc_is_one_line(tmp_path: Path) -> None:
+    code = "from oceaninv.cli import main; main()"
+    arguments = [
+        *("mcmc", ROOT / "data" / "swellex96-2p.nc", "--scenario", "swellex96-2p"),
+        *("--effective-samples", "1000000", "-o", tmp_path / "m.nc"),
+    ]
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    checkpoint = tmp_path / "m.nc.checkpoint"
+    patience = time.monotonic() + 60
+    while not checkpoint.exists() and running.poll() is None and time.monotonic() < patience:
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, out, err) == (1, "", "oceaninv: stopped; go on with --resume\n")
+
+
+def test_a_reader_that_has_seen_enough_gets_no_complaint() -> None:
+    code = "from oceaninv.cli import main; main()"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "scenario", "show", "swellex96-vla"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert done.stderr == ""
