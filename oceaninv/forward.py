@@ -75,7 +75,7 @@ def modes_of_file(
             env.environment,
             frequencies[rows],
             depth=depths,
-            c_high=c_high or env.c_high,
+            c_high=env.c_high if c_high is None else c_high,
             attenuation=attenuation,
             leaky=leaky,
         )
@@ -161,14 +161,14 @@ def field_of_file(
         "receiver-depth", receiver_depth, flp.receiver_depth, env.receiver_depth, path
     )
     ranges = 1000.0 * _first("range-km", range_km, flp.range_km, (), path)
-    limit = c_high or _one_c_high(profiles, path)
+    limit = _one_c_high(profiles, path) if c_high is None else c_high
     summed = coherence or flp.coherence
     mode_limit = flp.mode_limit if flp.mode_limit < _ALL_MODES else None
     fewer = ""
     if method == "modes" or truncation:
         fewer = _fewer_modes(track, mode_limit, flp_path, frequencies, limit, leaky=leaky)
-    elif c_high or attenuation != "exact":
-        given = "c-high" if c_high else "attenuation"
+    elif c_high is not None or attenuation != "exact":
+        given = "c-high" if c_high is not None else "attenuation"
         raise InputError(
             f"--{given}: the spectral method has no modes to choose or to approximate; leave out "
             f"--{given}, or add --truncation"

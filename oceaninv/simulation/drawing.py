@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -77,7 +78,12 @@ def simulate(
         geometries = geometries_of(scenario)
         whole = max(1, chunk // geometries) * geometries  # no environment is in two chunks
         group = create_store(partial, scenario, n, seed, min(whole, n))
-    _fill(group, scenario, n, seed, scheduler, progress)
+    try:
+        _fill(group, scenario, n, seed, scheduler, progress)
+    except BaseException:
+        if not np.any(group["done"][:]):  # type: ignore[index]
+            shutil.rmtree(partial)  # there is nothing to go on from, only to stand in the way
+        raise
     partial.rename(target)
     return load_training_set(target)
 

@@ -236,6 +236,8 @@ def test_a_mode_limit_keeps_the_first_modes_and_says_when_there_are_fewer(tmp_pa
         ),
         (["CASE", "--receiver-depth", "nan"], "oceaninv: --receiver-depth: 'nan' is no list"),
         (["CASE", "--c-high", "-1"], "oceaninv: CASE: c_high: -1 m/s must be"),
+        (["CASE", "--c-high", "0"], "oceaninv: CASE: c_high: 0 m/s must be"),
+        (["CASE", "--c-high", "0", "--method", "spectral"], "oceaninv: --c-high: the spectral"),
         (["CASE", "--c-high", "fast"], "oceaninv: invalid value for '--c-high': fast: "),
         (["CASE", "--c-hihg", "1600"], "oceaninv: no such option: --c-hihg"),
         (["CASE", "--method", "rays"], "oceaninv: invalid value for '--method': "),
@@ -256,6 +258,13 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert result.stderr.startswith(message.replace("CASE", str(env)))
     assert result.stderr.count("\n") == 1
     assert not out.exists()
+
+
+def test_modes_up_to_no_phase_speed_are_refused(tmp_path: Path) -> None:
+    env = load_case("pekeris").write(tmp_path)
+    result = run("modes", env, "--c-high", "0", "-o", tmp_path / "modes.nc")
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith(f"oceaninv: {env}: c_high: 0 m/s must be")
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,7 @@ def test_a_prior_without_any_field_is_refused(
     )
     with pytest.raises(InputError, match="no propagating mode"):
         simulate(scenario, 5, tmp_path / "s.zarr", seed=1)
+    assert list(tmp_path.iterdir()) == []  # nothing that the mended run would stop at
 
 
 def test_a_cluster_without_dask_gets_the_mend(
