@@ -82,6 +82,8 @@ def train(
         scenario = load_scenario(scenario)
     check_objective(objective)
     check_estimator(estimator)
+    if max_minutes is not None and not max_minutes > 0:
+        raise InputError(f"max_minutes: {max_minutes:g} leaves no time to train; give more")
     training = with_settings(scenario.training, settings or {})
     scenario = scenario.model_copy(update={"training": training})
     out = Path(out)
