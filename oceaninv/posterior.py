@@ -230,7 +230,8 @@ def read_posterior(path: str | Path) -> Posterior:
     """Read what `write_posterior` wrote.
 
     Raises:
-        InputError: the file is missing, cut off, or not a posterior of oceaninv.
+        InputError: the file is missing, cut off, not a posterior of oceaninv, or of draws that
+            are not finite.
     """
     path = Path(path)
     if not path.is_file():
@@ -251,11 +252,15 @@ def read_posterior(path: str | Path) -> Posterior:
     try:
         scenario = scenario_from_json(attributes["scenario_json"])
         names = scenario.prior.names
+        samples = _columns(groups["posterior"], names)
+        for name, draws in zip(names, samples.T, strict=True):
+            if not np.isfinite(draws).all():
+                raise InputError(f"{path}: {name}: holds draws that are no numbers; make it again")
         stats = {str(k): v.values.ravel() for k, v in groups["sample_stats"].items()}
         return Posterior(
             scenario=scenario,
             observed=measurement_from_dataset(groups["observed_data"], str(path)),
-            samples=_columns(groups["posterior"], names),
+            samples=samples,
             log_likelihood=groups["log_likelihood"]["measurement"].values.ravel(),
             prior_samples=_columns(groups["prior"], names),
             posterior_predictive=_predicted(groups["posterior_predictive"]),

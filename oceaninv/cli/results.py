@@ -41,7 +41,10 @@ def compare(
     from oceaninv.report.figures import plot_marginals
 
     ours, theirs = read_posterior(posterior), read_posterior(reference)
-    result = run(ours, theirs, seed=seed)
+    try:
+        result = run(ours, theirs, seed=seed)
+    except InputError as error:
+        raise InputError(f"{posterior} and {reference}: {error}") from error
     header = ("parameter", "unit", "median A", "median B", "sd A / sd B", "Wasserstein / sd B")
     rows = [
         (

@@ -12,6 +12,7 @@ from oceaninv.errors import InputError
 from oceaninv.posterior import Posterior, equal_weight, summarise
 
 _FEWEST = 200  # draws below which a classifier learns nothing
+_FEWEST_DIFFERENT = 10  # two for each of the classifier's folds
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def compare(
             fewer effective ones, because a classifier recognises neighbours in a chain.
 
     Raises:
-        InputError: the two have different unknowns.
+        InputError: the two have different unknowns, or one has too few different draws.
     """
     if posterior.names != reference.names:
         raise InputError(
@@ -65,6 +66,16 @@ def compare(
         )
     rng = np.random.default_rng(seed)
     n = min(draws, *(_independent(p) for p in (posterior, reference)))
+    judged, judge = (equal_weight(p, n, rng) for p in (posterior, reference))
+    different, _, which = min(
+        (len(np.unique(drawn, axis=0)), len(p.samples), name)  # as many of both are drawn
+        for drawn, p, name in ((judged, posterior, "the first"), (judge, reference, "the second"))
+    )
+    if different < _FEWEST_DIFFERENT:
+        raise InputError(
+            f"{different} different draws of {which} are too few to compare; make it again with "
+            f"more, {_FEWEST_DIFFERENT} at least"
+        )
     distance = wasserstein(
         posterior.samples, posterior.weights, reference.samples, reference.weights
     )
@@ -82,7 +93,7 @@ def compare(
     )
     return Comparison(
         rows=rows,
-        c2st=c2st(equal_weight(posterior, n, rng), equal_weight(reference, n, rng), seed=seed),
+        c2st=c2st(judged, judge, seed=seed),
         draws=n,
         same_data=posterior.attributes.get("data_hash") == reference.attributes.get("data_hash"),
     )

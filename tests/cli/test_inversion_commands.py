@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import netCDF4
@@ -272,6 +273,10 @@ def test_a_bad_scenario_is_one_line_and_exit_code_2(
         ("train", "SCENARIO", "--objective", "nll+mmd", "--hybrid-weight", "-1", "-o", "OUT"),
         ("train", "SCENARIO", "--preset", "guess", "-o", "OUT"),
         ("train", "SCENARIO", "--data", "nowhere.zarr", "-o", "OUT"),
+        ("train", "SCENARIO", "--max-minutes", "0", "-o", "OUT"),
+        ("mcmc", "DATA", "--scenario", "SCENARIO", "--seed", "5000000000", "-o", "OUT"),
+        ("mcmc", "DATA", "--scenario", "SCENARIO", "--seed", str(10**23), "-o", "OUT"),
+        ("infer", "DATA", "--model", "MODEL", "--seed", str(10**23), "-o", "OUT"),
         ("scenario", "show", "nowhere"),
         ("scenario", "new", "SCENARIO"),  # exists already
         ("convert", "saga", "nowhere.in", "-o", "OUT"),
@@ -283,12 +288,48 @@ def test_other_bad_input_is_one_line_and_exit_code_2(
     work: Path, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     out = tmp_path / "out.nc"
-    places = {"DATA": work / "data.nc", "SCENARIO": work / "small.yaml", "OUT": out}
+    places = {
+        "DATA": work / "data.nc",
+        "SCENARIO": work / "small.yaml",
+        "OUT": out,
+        "MODEL": work / "model",
+    }
     result = run(*(places.get(a, a) for a in arguments))
     assert result.exit_code == 2, result.output
     assert result.stderr.startswith("oceaninv: ")
     assert result.stderr.count("\n") == 1
     assert not out.exists()
+
+
+def test_a_comparison_that_cannot_be_made_names_its_files(work: Path, tmp_path: Path) -> None:
+    whole, few, spoilt = (tmp_path / f"{name}.nc" for name in ("whole", "few", "spoilt"))
+    for path, samples in ((whole, "500"), (few, "4")):
+        done("infer", work / "data.nc", "--model", work / "model", "--raw", "--samples", samples,
+             "-o", path)  # fmt: skip
+    spoilt.write_bytes(whole.read_bytes())
+    with netCDF4.Dataset(spoilt, "a") as file:
+        file["posterior"]["source_range"][0, 3] = np.nan
+    figure = tmp_path / "compare.png"
+    for first, second, said in (
+        (whole, few, f"{whole} and {few}: 4 different draws of the second are too few to compare"),
+        (few, whole, f"{few} and {whole}: 4 different draws of the first are too few to compare"),
+        (whole, spoilt, f"{spoilt}: source_range: holds draws that are no numbers; make it again"),
+    ):
+        result = run("compare", first, second, "-o", figure)
+        assert result.exit_code == 2, result.output
+        assert result.stderr.startswith(f"oceaninv: {said}")
+        assert result.stderr.count("\n") == 1
+        assert result.stdout == ""
+    assert not figure.exists()
+
+
+def test_data_in_the_folder_of_the_model_stay(work: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(work / "set.zarr", model / "simulations.zarr")
+    result = run("train", work / "small.yaml", "--data", model / "simulations.zarr", "-o", model)
+    assert result.exit_code == 2, result.output
+    assert "move it away" in result.stderr
+    assert (model / "simulations.zarr" / "zarr.json").is_file()
 
 
 def test_an_inn_is_trained_and_used(work: Path, tmp_path: Path) -> None:

@@ -50,6 +50,19 @@ def test_posteriors_of_different_unknowns_are_refused() -> None:
         compare(_posterior(0), _posterior(0, scenario=scenario.name))
 
 
+def test_posteriors_of_too_few_different_draws_are_refused() -> None:
+    whole = _posterior(0)
+    few = replace(whole, samples=np.repeat(whole.samples[:8], 100, axis=0))
+    one = replace(whole, samples=np.repeat(whole.samples[:1], N, axis=0))
+    for posteriors, said in (
+        ((few, whole), "8 different draws of the first are too few"),
+        ((whole, few), "8 different draws of the second are too few"),
+        ((whole, one), "1 different draws of the second are too few"),
+    ):
+        with pytest.raises(InputError, match=said):
+            compare(*posteriors)
+
+
 def _posterior(
     seed: int, shift: float = 0.0, scale: float = 1.0, scenario: str = "north-elba-1993"
 ) -> Posterior:
