@@ -96,7 +96,7 @@ class _Repeated(Exception):
 
 
 class _DistinctKeys(yaml.SafeLoader):
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         # Here and not when the mapping is made: what `<<` merges into it may be replaced in it.
         node = super().compose_mapping_node(anchor)
         lines: dict[tuple[str, str], int] = {}

@@ -81,7 +81,7 @@ def simulate(
     try:
         _fill(group, scenario, n, seed, scheduler, progress)
     except BaseException:
-        if not np.any(group["done"][:]):  # type: ignore[index]
+        if not np.asarray(group["done"][:]).any():  # type: ignore[index]
             shutil.rmtree(partial)  # there is nothing to go on from, only to stand in the way
         raise
     partial.rename(target)
