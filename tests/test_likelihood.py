@@ -15,12 +15,13 @@ from oceaninv.likelihood import (
     log_likelihood,
     log_posterior,
 )
-from oceaninv.measurement import Measurement, read_saga
+from oceaninv.measurement import Measurement, read_measurement, read_saga
 from oceaninv.measurement.synthetic import synthetic_measurement
 from oceaninv.scenario import Scenario, load_scenario
 from oceaninv.scenario.predict import predict
 
 ELBA = Path(os.environ.get("OCEANINV_FIELD_DATA", "../shared/field")) / "saga/original/snap/elba.in"
+DATA = Path(__file__).parents[1] / "data"
 needs_field_data = pytest.mark.skipif(
     not ELBA.is_file(), reason=f"FIELD DATA ABSENT: no {ELBA}; set OCEANINV_FIELD_DATA"
 )
@@ -138,6 +139,21 @@ def test_candidates_do_not_hold_the_truth_that_synthesize_drew_with_their_seed(s
     candidates = fit_candidates(scenario, measurement, seed=seed, n_prior=50, generations=0)
     drawn = torch.tensor(list(truth.values()), dtype=torch.float64)
     assert not torch.isclose(candidates, drawn).all(-1).any()
+
+
+def test_a_conjugate_is_noticed_where_one_tone_fits_neither_reading() -> None:
+    scenario = load_scenario("swellex96-2p")
+    measured = read_measurement(DATA / "swellex96-2p.nc")
+    theta = torch.cartesian_prod(
+        torch.linspace(200.5, 236.5, 73, dtype=torch.float64),
+        torch.linspace(1532, 1592, 21, dtype=torch.float64),
+    )
+    replica = predict(scenario, theta)
+    best = log_likelihood(scenario, measured).of_replica(replica, theta).argmax()
+    assert bartlett_mismatch(scenario, measured, replica[best][None]).max() > 0.8
+    assert conjugate_hint(scenario, measured, theta, replica) is None
+    told = conjugate_hint(scenario, measured.conjugate(), theta, replica)
+    assert "time_convention is probably the other one" in (told or "")
 
 
 @needs_field_data
