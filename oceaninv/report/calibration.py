@@ -13,7 +13,7 @@ from scipy.stats import binom
 
 from oceaninv.diagnostics.ranks import coverage
 from oceaninv.diagnostics.uniformity import UniformityTest
-from oceaninv.report.style import COLOURS, GREY, PALE, quiet
+from oceaninv.report.style import COLOURS, GREY, PALE, quiet, save
 
 Array = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ _LEVELS = np.linspace(0.01, 0.99, 99)
 
 def plot_calibration(result: xr.Dataset, path: str | Path) -> None:
     """Write `calibration` to a file; the suffix (.png, .pdf, .svg) gives the format."""
-    calibration(result).savefig(path, dpi=150)
+    save(calibration(result), path)
 
 
 def calibration(result: xr.Dataset) -> Figure:

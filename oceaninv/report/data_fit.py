@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from oceaninv.posterior import Posterior
-from oceaninv.report.style import COLOURS, INK, quiet
+from oceaninv.report.style import COLOURS, INK, legend, quiet
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -76,8 +76,7 @@ def _array_data(posterior: Posterior) -> Figure:
     panels[0, 0].set_ylim(depth.max() + margin, depth.min() - margin)
     for row in panels:
         row[0].set_ylabel("Depth (m)")
-    handles, names = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
+    legend(figure, panels[0, 0], "lower center", columns=3)
     return figure
 
 
@@ -150,6 +149,5 @@ def _loss_against_range(posterior: Posterior) -> Figure:
         axes.set_xlabel("Range (km)")
     for axes in grid[:, 0]:
         axes.set_ylabel(_LOSS)
-    handles, names = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=3, frameon=False)
+    legend(figure, grid[0, 0], "upper center", columns=3)
     return figure

@@ -23,9 +23,11 @@ from oceaninv.report.style import (
     INK,
     PALE,
     label,
+    legend,
     names_of,
     prior_limits,
     quiet,
+    save,
 )
 from oceaninv.scenario.predict import build, profile
 
@@ -37,7 +39,7 @@ _PROFILE_DRAWS = 400
 
 def plot_marginals(posteriors: list[Posterior], path: str | Path) -> None:
     """Write `marginals` to a file; the suffix gives the format."""
-    marginals(posteriors).savefig(path, dpi=150)
+    save(marginals(posteriors), path)
 
 
 def marginals(posteriors: list[Posterior]) -> Figure:
@@ -50,15 +52,15 @@ def marginals(posteriors: list[Posterior]) -> Figure:
     order = sorted(range(len(first.names)), key=lambda i: (_GROUPS.index(_group(first, i)), i))
     columns = min(4, len(order))
     rows = -(-len(order) // columns)
-    figure = Figure(figsize=(3.1 * columns, 2.4 * rows + 0.5), layout="constrained")
+    width = max(3.1 * columns, 4.5)  # room for the legend
+    figure = Figure(figsize=(width, 2.4 * rows + 0.5), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr, call-arg]
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, i in zip(panels, order, strict=False):
         _marginal(axes, posteriors, i)
     for axes in panels[len(order) :]:
         axes.set_visible(False)
-    handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper left", ncols=min(5, len(names)), frameon=False)
+    legend(figure, panels[0], "upper left", columns=5)
     return figure
 
 
@@ -90,14 +92,16 @@ def corner(posteriors: list[Posterior]) -> Figure:
                 _pair(axes, posteriors, column, row, limits)
             axes.set_xlim(limits[column])
             if row == d - 1:
-                axes.xaxis.set_major_locator(MaxNLocator(3, prune="both"))
+                axes.set_xticks(_inner_ticks(limits[column]))
                 axes.tick_params(axis="x", labelsize=small, rotation=45)
+                axes.ticklabel_format(axis="x", useOffset=False)
                 axes.set_xlabel(_wrapped(label(*_named(first, column)), 14), fontsize=small)
             if column == 0 and row > 0:
-                axes.yaxis.set_major_locator(MaxNLocator(3, prune="both"))
+                axes.set_yticks(_inner_ticks(limits[row]))
                 axes.tick_params(axis="y", labelsize=small)
+                axes.ticklabel_format(axis="y", useOffset=False)
                 axes.set_ylabel(_wrapped(label(*_named(first, row)), 14), fontsize=small)
-                axes.yaxis.set_label_coords(-0.55 / (side * cell), 0.5)
+                axes.yaxis.set_label_coords(-0.65 / (side * cell), 0.5)
     return figure
 
 
@@ -128,8 +132,7 @@ def sound_speed(posteriors: list[Posterior]) -> Figure:
         quiet(axes)
     panels[0].set_title("Water and seabed", loc="left", fontsize=11)
     panels[1].set_title("Around and below the seafloor", loc="left", fontsize=11)
-    handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
+    legend(figure, panels[0], "lower center", columns=3)
     return figure
 
 
@@ -224,6 +227,8 @@ def _correlations(axes: Axes, posterior: Posterior, size: int) -> None:
     for row in range(d):
         for column in range(row + 1, d):
             value = correlation[row, column]
+            if np.isnan(value):  # one of the two is constant
+                continue
             colour = to_rgba(COLOURS[0] if value > 0 else COLOURS[1], 0.55 * abs(value))
             axes.add_patch(Rectangle((column, row), 0.95, 0.95, facecolor=colour, lw=0))
             axes.text(column + 0.475, row + 0.475, f"{value:+.2f}", ha="center", va="center",
@@ -274,14 +279,27 @@ def _zoom(posteriors: list[Posterior], i: int) -> tuple[float, float]:
         cumulated = np.cumsum(p.weights[order])
         ends.append(np.interp([0.002, 0.998], cumulated, p.samples[order, i]))
     low, high = min(e[0] for e in ends), max(e[1] for e in ends)
-    margin = 0.1 * (high - low) or 1e-3 * (upper - lower)
+    margin = 0.1 * (high - low) or 0.02 * (upper - lower)
     return max(lower, low - margin), min(upper, high + margin)
 
 
 def _correlation(posterior: Posterior) -> Array:
     covariance = np.cov(posterior.samples.T, aweights=posterior.weights, ddof=0)
     sd = np.sqrt(np.diag(np.atleast_2d(covariance)))
+    sd[np.ptp(posterior.samples, axis=0) == 0] = np.nan  # but for rounding of the mean it is 0
     return np.atleast_2d(covariance) / np.outer(sd, sd)
+
+
+def _inner_ticks(limits: tuple[float, float]) -> list[float]:
+    """Few ticks, none so close to an end that its label meets that of the next panel."""
+    low, high = limits
+    margin = 0.08 * (high - low)
+    for most in (3, 4, 5, 6):
+        ticks = MaxNLocator(most).tick_values(low, high)
+        inner = [float(t) for t in ticks if low + margin <= t <= high - margin]
+        if len(inner) > 1:
+            break
+    return inner
 
 
 def _named(posterior: Posterior, i: int) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from oceaninv.files import whole_file
 from oceaninv.posterior import Posterior
 from oceaninv.report.data_fit import data_fit
 from oceaninv.report.figures import corner, marginals, sound_speed, weights
+from oceaninv.report.style import save
 
 _FIGURES: dict[str, Callable[[list[Posterior]], Figure]] = {
     "marginals": marginals,
@@ -31,6 +32,6 @@ def write_figures(posteriors: list[Posterior], folder: str | Path) -> list[Path]
     for name, draw in _FIGURES.items():
         path = Path(folder) / f"{name}.png"
         with whole_file(path) as temporary:
-            draw(posteriors).savefig(temporary, dpi=150)
+            save(draw(posteriors), temporary)
         paths.append(path)
     return paths

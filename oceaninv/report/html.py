@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from oceaninv.posterior import Posterior
 from oceaninv.report.content import Picture, Section, Table, provenance, sections, warnings_of
-from oceaninv.report.style import names_of
+from oceaninv.report.style import names_of, save
 
-_DPI = 110
+_DPI = 165
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1d2530; --soft: #5b6674; --line: #dfe4ea; --sea: #0a4d75; }
@@ -96,8 +96,9 @@ def _table(table: Table) -> str:
 
 
 def _picture(picture: Picture, title: str) -> str:
-    width = picture.figure.get_size_inches()[0]
-    source = base64.b64encode(_png(picture.figure)).decode()
+    image = _png(picture.figure)
+    width = int.from_bytes(image[16:20]) / _DPI  # of the image, in its header: inches
+    source = base64.b64encode(image).decode()
     return (
         f'<figure><img src="data:image/png;base64,{source}" alt="{escape(title)}" '
         f'style="width:{96 * width:.0f}px">'
@@ -107,5 +108,5 @@ def _picture(picture: Picture, title: str) -> str:
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=1.5 * _DPI)
+    save(figure, buffer, format="png", dpi=_DPI)
     return buffer.getvalue()

@@ -6,29 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from oceaninv.diagnostics.calibrate import verdict
 from oceaninv.errors import InputError
-from oceaninv.measurement.synthetic import synthetic_measurement
-from oceaninv.posterior import Posterior, make_posterior, summarise
+from oceaninv.posterior import Posterior, summarise
 from oceaninv.report import report
 from oceaninv.report.calibration import plot_calibration
 from oceaninv.report.content import provenance, warnings_of
 from oceaninv.report.data_fit import bartlett, data_fit
 from oceaninv.report.figures import marginals, sound_speed
 from oceaninv.report.style import prior_in_words, rounded
-from oceaninv.scenario import load_scenario
-
-
-@pytest.fixture(scope="module")
-def pressure() -> Posterior:
-    return _posterior("pekeris-teaching")
-
-
-@pytest.fixture(scope="module")
-def loss() -> Posterior:
-    return _posterior("swellex96-tl")
 
 
 @pytest.fixture(scope="module")
@@ -211,26 +198,3 @@ class _Balanced(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if not self.open or self.open.pop() != tag:
             self.errors.append(tag)
-
-
-def _posterior(name: str) -> Posterior:
-    """Weighted draws about the truth of a synthetic measurement."""
-    scenario = load_scenario(name)
-    measurement, truth = synthetic_measurement(scenario, seed=1)
-    rng = np.random.default_rng(0)
-    n = 800
-    centre = scenario.prior.to_normal(
-        torch.tensor([list(truth.values())], dtype=torch.float64)
-    ).numpy()
-    v = centre + 0.3 * rng.standard_normal((n, scenario.prior.dim))
-    return make_posterior(
-        scenario,
-        measurement,
-        scenario.prior.from_normal(torch.from_numpy(v)),
-        log_likelihood=rng.standard_normal(n),
-        log_weight=0.5 * rng.standard_normal(n),
-        method="test",
-        seed=1,
-        n_predictive=20,
-        attributes={"model": name, "log_evidence": -3.0, "log_evidence_error": 0.1},
-    )
