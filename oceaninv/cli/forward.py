@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from oceaninv.cli.command import hint, numbers, progress_bar, register, say
 from oceaninv.cli.outputs import check_figure, check_outputs
 from oceaninv.files import whole_file
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 class Attenuation(StrEnum):
@@ -97,6 +100,7 @@ def modes(
         for f, n in zip(dataset["frequency"].values, dataset["n_modes"].values, strict=True)
     )
     say(f"{output}: modes: {counts}")
+    _hint_at_cut_off(dataset["n_modes"] == 0)
 
 
 def field(
@@ -184,6 +188,8 @@ def field(
         dataset.to_netcdf(temporary, engine="netcdf4")
     sizes = " x ".join(f"{size} {name}" for name, size in dataset.sizes.items())
     say(f"{output}: field: {sizes}")
+    loss = dataset["transmission_loss"]
+    _hint_at_cut_off(loss.isnull().all([dim for dim in loss.dims if dim != "frequency"]))
     if truncation:
         shortest, longest = (float(end(dataset["range"])) for end in (min, max))
         tones = dataset["frequency"].values
@@ -213,6 +219,13 @@ def _named(file: Path) -> Iterator[None]:
     except ModelInputError as error:
         line = str(error).removeprefix("environment 0: ")
         raise ModelInputError(line if file.name in line else f"{file}: {line}") from error
+
+
+def _hint_at_cut_off(silent: xr.DataArray) -> None:
+    """Says at which of the frequencies there is no mode: they are below the first cut-off."""
+    below = silent["frequency"].values[silent.values]
+    if len(below):
+        hint(f"no mode propagates at {', '.join(f'{f:g}' for f in below)} Hz")
 
 
 def _beyond(range_m: float, shortest: float, longest: float) -> str:

@@ -174,6 +174,14 @@ def test_a_line_over_range_and_one_over_depth_are_drawn(tmp_path: Path) -> None:
         assert figure.stat().st_size > 5000
 
 
+def test_a_tone_below_the_first_cut_off_is_told(tmp_path: Path) -> None:
+    env = load_case("pekeris").write(tmp_path)
+    for command in ("modes", "field"):
+        result = run(command, env, "-f", "5,100", "-o", tmp_path / "out.nc")
+        assert result.exit_code == 0, result.output
+        assert result.stderr == "hint: no mode propagates at 5 Hz\n"
+
+
 def test_an_env_file_alone_needs_ranges(tmp_path: Path) -> None:
     env = load_case("pekeris").write(tmp_path)
     env.with_suffix(".flp").unlink()
