@@ -25,7 +25,8 @@ from oceaninv.errors import InputError
 from oceaninv.files import whole_file
 from oceaninv.measurement import Measurement, match_scenario
 from oceaninv.measurement.netcdf import measurement_dataset, measurement_from_dataset
-from oceaninv.scenario import Scenario, scenario_from_json, scenario_json
+from oceaninv.posterior_checks import check_posterior, stored_scenario
+from oceaninv.scenario import Scenario, scenario_json
 from oceaninv.scenario.predict import predict
 from oceaninv.weighted import effective_size, normalised_weights, resample, weighted_quantile
 
@@ -230,8 +231,7 @@ def read_posterior(path: str | Path) -> Posterior:
     """Read what `write_posterior` wrote.
 
     Raises:
-        InputError: the file is missing, cut off, not a posterior of oceaninv, or of draws that
-            are not finite.
+        InputError: the file is missing, cut off, damaged, or not a posterior of oceaninv.
     """
     path = Path(path)
     if not path.is_file():
@@ -250,17 +250,13 @@ def read_posterior(path: str | Path) -> Posterior:
             f"{SCHEMA}; give a file written by 'oceaninv infer' or 'oceaninv mcmc'"
         )
     try:
-        scenario = scenario_from_json(attributes["scenario_json"])
+        scenario = stored_scenario(attributes["scenario_json"], str(path))
         names = scenario.prior.names
-        samples = _columns(groups["posterior"], names)
-        for name, draws in zip(names, samples.T, strict=True):
-            if not np.isfinite(draws).all():
-                raise InputError(f"{path}: {name}: holds draws that are no numbers; make it again")
         stats = {str(k): v.values.ravel() for k, v in groups["sample_stats"].items()}
-        return Posterior(
+        posterior = Posterior(
             scenario=scenario,
             observed=measurement_from_dataset(groups["observed_data"], str(path)),
-            samples=samples,
+            samples=_columns(groups["posterior"], names),
             log_likelihood=groups["log_likelihood"]["measurement"].values.ravel(),
             prior_samples=_columns(groups["prior"], names),
             posterior_predictive=_predicted(groups["posterior_predictive"]),
@@ -275,6 +271,12 @@ def read_posterior(path: str | Path) -> Posterior:
         raise InputError(
             f"{path}: {error.args[0]} is absent; the file is not whole, write it again"
         ) from error
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: {error}; the file is damaged, write it again") from error
+    check_posterior(posterior, str(path))
+    return posterior
 
 
 @dataclass(frozen=True)

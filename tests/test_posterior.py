@@ -1,7 +1,9 @@
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 import torch
@@ -186,3 +188,79 @@ def _posterior(kind: str, *, weighted: bool) -> Posterior:
         n_predictive=20,
         attributes={"log_evidence": -3.5, "model": "none"},
     )
+
+
+def _set(group: str, name: str, values: object) -> Callable[[netCDF4.Dataset], None]:
+    def spoil(file: netCDF4.Dataset) -> None:
+        file[group][name][:] = values
+
+    return spoil
+
+
+def _say(name: str, value: object, group: str = "/") -> Callable[[netCDF4.Dataset], None]:
+    return lambda file: (file[group] if group != "/" else file).setncattr(name, value)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (_say("scenario_json", ""), "scenario_json: '' is no scenario"),
+        (_say("scenario_json", "{"), "scenario_json: '{' is no scenario"),
+        (_say("scenario_json", "{}"), "scenario_json: '{}' is no scenario"),
+        (_say("scenario_json", 5), "scenario_json: '5' is no scenario"),
+        (_set("posterior", "water_depth", np.nan), "posterior/water_depth: 1000 of 1000 draws are"),
+        (_set("prior", "water_depth", np.inf), "prior/water_depth: 4000 of 4000 draws are"),
+        (_set("sample_stats", "log_weight", np.nan), "sample_stats/log_weight: 1000 of 1000 are"),
+        (_set("sample_stats", "log_weight", np.inf), "sample_stats/log_weight: 1000 of 1000 are"),
+        (_set("sample_stats", "log_weight", -np.inf), "sample_stats/log_weight: all are -inf"),
+        (_say("pareto_k", "good"), "pareto_k: good is not a number"),
+        (_say("mismatch_p_overall", "?"), "mismatch_p_overall: ? is not a number"),
+        (lambda file: file.delncattr("mismatch_p_summary"), "mismatch_p_summary: None is not a"),
+        (_say("mismatch_p_tone", "[1, "), "mismatch_p_tone: [1,  is not a JSON list of numbers"),
+        (_say("mismatch_p_tone", '["a"]'), 'mismatch_p_tone: ["a"] is not a JSON list of numbers'),
+        (_say("mismatch_p_receiver", 3), "mismatch_p_receiver: 3 is not a JSON list of numbers"),
+        (_say("true_parameters", "{", "observed_data"), "true_parameters: is not a JSON object"),
+        (_say("true_parameters", '{"a": "b"}', "observed_data"), "true_parameters: is not a JSON"),
+    ],
+)
+def test_a_damaged_file_is_told_in_one_line(
+    tmp_path: Path, spoil: Callable[[netCDF4.Dataset], None], told: str
+) -> None:
+    path = tmp_path / "p.nc"
+    mismatch = {f"mismatch_p_{kind}": 0.5 for kind in ("summary", "overall", "outliers")}
+    lists = {f"mismatch_p_{kind}": "[0.5, null]" for kind in ("tone", "receiver")}
+    whole = _posterior("pressure", weighted=True)
+    write_posterior(
+        replace(whole, attributes={**whole.attributes, "mismatch": "none", **mismatch, **lists}),
+        path,
+    )
+    assert read_posterior(path).attributes["mismatch_p_tone"] == "[0.5, null]"
+    with netCDF4.Dataset(path, "a") as file:
+        spoil(file)
+    with pytest.raises(InputError) as caught:
+        read_posterior(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("group", ["log_likelihood", "sample_stats", "posterior_predictive"])
+def test_groups_of_different_length_are_told_in_one_line(
+    chains: Posterior, tmp_path: Path, group: str
+) -> None:
+    write_posterior(chains, tmp_path / "p.nc")
+    with xr.open_datatree(tmp_path / "p.nc") as tree:
+        part = tree.load()
+    dim = "frequency" if group == "posterior_predictive" else "draw"
+    part[group] = xr.DataTree(part[group].to_dataset().isel({dim: slice(0, 1)}))
+    part.to_netcdf(tmp_path / "part.nc")
+    with pytest.raises(InputError, match=r"part\.nc: .*shape .*damaged, write it again"):
+        read_posterior(tmp_path / "part.nc")
+
+
+def test_draws_without_weight_among_others_are_read(tmp_path: Path) -> None:
+    whole = _posterior("pressure", weighted=True)
+    assert whole.log_weight is not None
+    weight = np.where(np.arange(1000) < 500, -np.inf, whole.log_weight)
+    write_posterior(replace(whole, log_weight=weight), tmp_path / "p.nc")
+    assert read_posterior(tmp_path / "p.nc").weights[:500].sum() == 0
