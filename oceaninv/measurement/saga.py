@@ -10,9 +10,11 @@ Source: P. Gerstoft, SAGA User Manual 5.5, observation files for the options c a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +22,16 @@ import torch
 
 from oceaninv.errors import InputError
 from oceaninv.measurement.data import Measurement
-from oceaninv.measurement.netcdf import CONVENTIONS
+from oceaninv.measurement.netcdf import (
+    CONVENTIONS,
+    measurement_dataset,
+    measurement_from_dataset,
+)
 
 _ROW = re.compile(r"^\s*(\d+)\s+(?:(\d+)\s+)?\(\s*([^,()]+?)\s*,\s*([^,()]+?)\s*\)\s*$")
+
+# What single precision leaves of the symmetry of a matrix, as a share of its largest value.
+_ASYMMETRY = 1e-6
 
 _BLANK = " \t\r\x1a"  # old files end with the end-of-file mark of DOS
 
@@ -40,11 +49,13 @@ def read_saga(
         path: the file, usually `*.in`.
         time_convention: that of the file; SAGA's own is exp(+iwt).
         n_snapshots: independent snapshots behind a cross-spectral matrix. Unless given, the
-            numerical rank of the matrix, which it cannot be less than.
+            numerical rank of the matrix, which it cannot be less than. None for pressure, where
+            each block of a tone is one.
         receiver_depth: (N,) m, in place of depths in the file that are placeholders.
 
     Raises:
-        InputError: not a SAGA observation file, or one cut short; names the line.
+        InputError: not a SAGA observation file, or one cut short, names the line; or a measurement
+            that would be refused when it is read from its own file.
     """
     if time_convention not in CONVENTIONS:
         raise InputError(
@@ -62,6 +73,17 @@ def read_saga(
     if len(depth) != len(first.depth):
         raise InputError(
             f"{path}: receiver_depth: {len(depth)} depths for {len(first.depth)} phones"
+        )
+    if receiver_depth is not None and len(np.unique(depth)) < len(depth):
+        value, times = np.unique(depth, return_counts=True)
+        raise InputError(
+            f"{path}: receiver_depth: {value[times.argmax()]:g} m is given {times.max()} times; "
+            "give each phone a depth of its own"
+        )
+    if n_snapshots is not None and not first.is_matrix:
+        raise InputError(
+            f"{path}: n_snapshots: {n_snapshots} given for pressure, where each block of a tone is "
+            "one snapshot; leave the number out"
         )
     frequency = np.unique([block.frequency for block in blocks])
     groups = [[b.values for b in blocks if b.frequency == f] for f in frequency]
@@ -90,6 +112,7 @@ def read_saga(
         },
         name=str(path),
     )
+    measurement_from_dataset(measurement_dataset(measurement, time_convention), str(path))
     return measurement.conjugate() if time_convention == "exp(+iwt)" else measurement
 
 
@@ -155,12 +178,13 @@ def _read_block(lines: list[tuple[int, str]], start: int, path: Path) -> tuple[_
 
     line_number, title = lines[start]
     frequency = numbers_at(start + 1, "frequency")[0]
-    count = int(numbers_at(start + 2, "number of phones")[0])
-    if not (frequency > 0 and 0 < count < 100_000):
+    phones = numbers_at(start + 2, "number of phones")[0]
+    if not (0 < frequency < math.inf and 0 < phones < 100_000 and phones.is_integer()):
         raise InputError(
-            f"{path}: line {line_number}: a block of {count} phones at {frequency:g} Hz; "
+            f"{path}: line {line_number}: a block of {phones:g} phones at {frequency:g} Hz; "
             "give a SAGA observation file"
         )
+    count = int(phones)
     position = start + 3
     depth: list[float] = []
     while len(depth) < count:
@@ -181,6 +205,8 @@ def _fill(
     is_matrix = bool(rows) and rows[0][1][1] is not None
     shape = (count, count) if is_matrix else (count,)
     values = np.full(shape, np.nan, dtype=np.complex128)
+    digit = np.zeros(shape)  # what one in the last printed place is worth
+    lines = np.zeros(shape, dtype=int)
     for number, (i, j, real, imag) in rows:
         index = (int(i or 0) - 1, int(j) - 1) if j is not None else (int(i or 0) - 1,)
         try:
@@ -188,6 +214,8 @@ def _fill(
             if len(index) != values.ndim or min(index) < 0 or not np.isfinite(value):
                 raise ValueError
             values[index] = value
+            digit[index] = max(_last_place(real or ""), _last_place(imag or ""))
+            lines[index] = number
         except (ValueError, IndexError):
             raise InputError(
                 f"{path}: line {number}: '{i} {j or ''} ({real},{imag})' is not a value for one "
@@ -199,7 +227,33 @@ def _fill(
             f"{path}: line {line_number}: the block that starts here lacks {missing} of "
             f"{values.size} values; the file is cut short or damaged, copy it again"
         )
+    if not values.any():
+        raise InputError(
+            f"{path}: line {line_number}: the block that starts here holds nothing but zeros; "
+            "leave out that tone or copy the file again"
+        )
+    if is_matrix:
+        _check_symmetry(values, digit, lines, path)
     return values
+
+
+def _check_symmetry(values: np.ndarray, digit: np.ndarray, lines: np.ndarray, path: Path) -> None:
+    """Refuse a value that is not the conjugate of its mirror image, but for rounding."""
+    difference = np.abs(values - values.conj().T)
+    allowed = np.maximum(digit + digit.T, _ASYMMETRY * np.abs(values).max())
+    excess = difference / allowed
+    if excess.max() > 1:
+        i, j = sorted(map(int, np.unravel_index(excess.argmax(), excess.shape)))
+        raise InputError(
+            f"{path}: line {lines[j, i]}: {j + 1} {i + 1} is {values[j, i]:.7g}, not the complex "
+            f"conjugate of {i + 1} {j + 1}, {values[i, j]:.7g} (line {lines[i, j]}); mend or copy "
+            "the file again"
+        )
+
+
+def _last_place(number: str) -> float:
+    """What one in the last printed place of a number is worth: 0.01 of 1.25, 1e-3 of 1.2e-2."""
+    return 10.0 ** int(Decimal(number).as_tuple().exponent)
 
 
 def _rank(csdm: torch.Tensor) -> int:

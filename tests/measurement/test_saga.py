@@ -65,6 +65,42 @@ def test_placeholder_depths_are_replaced(tmp_path: Path) -> None:
     assert read_saga(path, receiver_depth=[1, 2, 3]).receiver_depth.tolist() == [1, 2, 3]
     with pytest.raises(InputError, match="2 depths for 3 phones"):
         read_saga(path, receiver_depth=[1, 2])
+    with pytest.raises(InputError, match=r"v\.in: receiver_depth: -5 m is not a receiver depth"):
+        read_saga(path, receiver_depth=[5, 0, -5])
+    with pytest.raises(InputError, match=r"v\.in: receiver_depth: 5 m is given 3 times; give"):
+        read_saga(path, receiver_depth=[5, 5, 5])
+
+
+def test_a_number_of_snapshots_is_refused_for_pressure(tmp_path: Path) -> None:
+    path = tmp_path / "v.in"
+    path.write_text(vector_block(PRESSURE[0], "190"))
+    with pytest.raises(InputError, match=r"v\.in: n_snapshots: 7 given for pressure, where each"):
+        read_saga(path, n_snapshots=7)
+
+
+@pytest.mark.parametrize(("form", "step"), [(".2f", 1e-2), (".3E", 1e-3), (".9E", 1e-5)])
+def test_asymmetry_is_allowed_by_rounding_of_printed_numbers_alone(
+    tmp_path: Path, form: str, step: float
+) -> None:
+    path = tmp_path / "a.in"
+
+    def write(asymmetry: float) -> np.ndarray:
+        csdm = np.outer(PRESSURE[1], PRESSURE[1].conj())
+        csdm[0, 1] += asymmetry
+        rows = [
+            f" {i + 1} {j + 1} ({csdm[i, j].real:{form}},{csdm[i, j].imag:{form}})"
+            for i in range(3)
+            for j in range(3)
+        ]
+        path.write_text("\n".join(["title", "100", "3", "30 20 10", *rows]))
+        return csdm
+
+    csdm = write(0.9 * step)
+    data = read_saga(path, time_convention="exp(-iwt)").data[0]
+    np.testing.assert_allclose(data, csdm, atol=1.5 * step * np.abs(csdm).max())
+    write(4 * step)
+    with pytest.raises(InputError, match=r"2 1 is .* not the complex conjugate of 1 2"):
+        read_saga(path)
 
 
 WHOLE = matrix_block(PRESSURE[0], "100.0")
@@ -84,6 +120,21 @@ LINES = WHOLE.splitlines()
         ("\n".join(LINES[:-1]) + "\n 3 (1,2)", "is not a value"),
         ("a\nb\nc\n", "line 2: 'b' should hold the frequency"),
         ("a\n-5\n3\n", "a block of 3 phones at -5 Hz"),
+        ("a\ninf\n3\n", "a block of 3 phones at inf Hz"),
+        ("a\n5\ninf\n", "a block of inf phones at 5 Hz"),
+        ("a\n5\nnan\n", "a block of nan phones at 5 Hz"),
+        ("a\n5\n2.5\n", "a block of 2.5 phones at 5 Hz"),
+        (matrix_block(0 * PRESSURE[0], "100"), "line 1: the block that starts here holds nothing"),
+        (vector_block(0 * PRESSURE[0], "100"), "line 1: the block that starts here holds nothing"),
+        (
+            WHOLE.replace("3   2 (5.000000000E-04", "3   2 (5.100000000E-04"),
+            "line 13: 3 2 is 0.00051+0.125j, not the complex conjugate of 2 3, 0.0005-0.125j",
+        ),
+        (
+            WHOLE.replace("2   2 (2.500000000E-01,0", "2   2 (2.500000000E-01,1"),
+            "line 10: 2 2 is 0.25+1j, not the complex conjugate of 2 2",
+        ),
+        (WHOLE.replace(" 30.5 ", "-30.5 "), "receiver_depth: -30.5 m is not a receiver depth"),
         (WHOLE + vector_block(PRESSURE[0], "200"), "other depths or another form"),
         (WHOLE + WHOLE + matrix_block(PRESSURE[0], "200"), "different numbers of blocks"),
     ],
