@@ -112,7 +112,7 @@ def judge(likelihood: Likelihood, drawn: Candidates, summary: float, *, seed: in
                 "overall",
                 "",
                 rest.overall,
-                f"all tones together fit worse than noise explains (p = {_p(rest.overall)}): "
+                f"all tones together fit worse than noise explains ({_p(rest.overall)}): "
                 "the physics of the scenario is not that of the data",
             )
         )
@@ -123,7 +123,7 @@ def judge(likelihood: Likelihood, drawn: Candidates, summary: float, *, seed: in
                 "",
                 summary,
                 "the network's summary of the data is unlike those it was trained on "
-                f"(p = {_p(summary)})",
+                f"({_p(summary)})",
             )
         )
     return Mismatch(tuple(findings), summary, first)
@@ -174,7 +174,7 @@ def _receivers(
                 "receiver",
                 where,
                 corrected,
-                f"the receiver at {where} does not fit the others (p = {_p(corrected)})"
+                f"the receiver at {where} does not fit the others ({_p(corrected)})"
                 f"{_suspicion(current.gain[worst])}",
             )
         )
@@ -205,7 +205,7 @@ def _tones(scenario: Scenario, misfit: Misfit) -> list[Finding]:
             break
         where = f"{scenario.frequency[f]:g} Hz"
         findings.append(
-            Finding("tone", where, corrected, f"{where} does not fit (p = {_p(corrected)})")
+            Finding("tone", where, corrected, f"{where} does not fit ({_p(corrected)})")
         )
     return findings
 
@@ -217,13 +217,13 @@ def _outliers(scenario: Scenario, misfit: Misfit) -> Finding:
         "outliers",
         where,
         misfit.spread,
-        f"the noise has outliers that the scenario does not expect (p = {_p(misfit.spread)}), "
+        f"the noise has outliers that the scenario does not expect ({_p(misfit.spread)}), "
         f"the largest at {where}",
     )
 
 
 def _p(value: float) -> str:
-    return f"{value:.1g}" if value >= 1e-4 else "below 0.0001"
+    return f"p = {value:.1g}" if value >= 1e-4 else "p below 0.0001"
 
 
 def _as_json(p: Array) -> str:

@@ -13,7 +13,7 @@ from scipy.stats import binom
 
 from oceaninv.diagnostics.ranks import coverage
 from oceaninv.diagnostics.uniformity import UniformityTest
-from oceaninv.report.style import COLOURS, GREY, PALE, quiet, save
+from oceaninv.report.style import COLOURS, GREY, PALE, look, quiet, save
 
 Array = NDArray[np.float64]
 
@@ -46,6 +46,8 @@ def calibration(result: xr.Dataset) -> Figure:
         _ranks(axes, name, ranks, float(result.attrs["alpha"]))
     for axes in panels[len(kinds) :]:
         axes.set_visible(False)
+    for axes in panels[len(kinds) - columns : len(kinds)]:  # the lowest of each column
+        axes.tick_params(labelbottom=True)
     above.supxlabel("Rank of the truth", fontsize=10)
     above.supylabel("Distribution function less uniform", fontsize=10)
     summaries = below.subplots(1, extra)
@@ -76,10 +78,8 @@ def _coverage(axes: Axes, n: int, covered: Array, title: str, names: list[str]) 
     axes.fill_between(_LEVELS, *bounds, color=PALE, lw=0)
     axes.axhline(0, color=GREY, lw=0.8)
     for i, (curve, name) in enumerate(zip(covered, names, strict=True)):
-        style = "-" if i < len(COLOURS) else "--"
-        axes.plot(
-            _LEVELS, curve - _LEVELS, style, color=COLOURS[i % len(COLOURS)], lw=1.3, label=name
-        )
+        colour, line = look(i)
+        axes.plot(_LEVELS, curve - _LEVELS, line, color=colour, lw=1.3, label=name)
     axes.set_title(f"{title}: coverage less level", loc="left", fontsize=10)
     axes.set_xlabel("Level", fontsize=9)
     if len(covered) <= 4:

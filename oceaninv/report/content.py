@@ -122,6 +122,7 @@ def sections(posteriors: list[Posterior]) -> Iterator[Section]:
             )
         ],
     )
+    spread = weights(posteriors)
     yield Section(
         "Quality of the draws",
         " ".join(
@@ -131,10 +132,16 @@ def sections(posteriors: list[Posterior]) -> Iterator[Section]:
         ),
         [
             _quality(posteriors, names),
-            Picture(
-                "Left: how evenly weight is spread over the draws (on the dashed line: evenly). "
-                "Right: log likelihood of the draws.",
-                weights(posteriors),
+            *(
+                []
+                if spread is None
+                else [
+                    Picture(
+                        "Left: how evenly weight is spread over the draws (on the dashed line: "
+                        "evenly). Right: log likelihood of the draws.",
+                        spread,
+                    )
+                ]
             ),
         ],
     )

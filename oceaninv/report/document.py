@@ -9,6 +9,7 @@ from oceaninv.files import whole_file
 from oceaninv.posterior import Posterior
 from oceaninv.report.html import html
 from oceaninv.report.pdf import write_pdf
+from oceaninv.report.style import MOST_LOOKS
 
 
 def report(posteriors: Posterior | list[Posterior], path: str | Path) -> None:
@@ -18,7 +19,7 @@ def report(posteriors: Posterior | list[Posterior], path: str | Path) -> None:
     figures inside; `.pdf` has a page for each table and figure.
 
     Raises:
-        InputError: another suffix, no posterior, or posteriors with different unknowns.
+        InputError: another suffix, no posterior or too many, or posteriors with different unknowns.
     """
     path = Path(path)
     shown = [posteriors] if isinstance(posteriors, Posterior) else posteriors
@@ -30,6 +31,11 @@ def report(posteriors: Posterior | list[Posterior], path: str | Path) -> None:
                 f"report: unknowns {', '.join(shown[0].names)} and {', '.join(other.names)} "
                 "differ; give posteriors of one scenario"
             )
+    if len(shown) > MOST_LOOKS:
+        raise InputError(
+            f"report: {len(shown)} posteriors are more than figures can tell apart; give at most "
+            f"{MOST_LOOKS}"
+        )
     check_suffix(path)
     with whole_file(path) as temporary:
         if path.suffix == ".html":

@@ -24,6 +24,7 @@ from oceaninv.report.style import (
     PALE,
     label,
     legend,
+    look,
     names_of,
     prior_limits,
     quiet,
@@ -136,24 +137,31 @@ def sound_speed(posteriors: list[Posterior]) -> Figure:
     return figure
 
 
-def weights(posteriors: list[Posterior]) -> Figure:
-    """How evenly the draws are weighted, and the log likelihood of the draws."""
+def weights(posteriors: list[Posterior]) -> Figure | None:
+    """How evenly the draws are weighted, and the log likelihood of the draws.
+
+    None where there is neither, as of a network alone.
+    """
+    weighted = [p.log_weight is not None for p in posteriors]
+    likely = [np.isfinite(p.log_likelihood) for p in posteriors]
+    if not any(weighted) and not any(finite.any() for finite in likely):
+        return None
     figure = Figure(figsize=(9.5, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--", label="equal weights")
-    for p, name, colour in zip(posteriors, names_of(posteriors), COLOURS, strict=False):
-        if p.log_weight is not None:
-            share = np.cumsum(np.sort(p.weights)[::-1])
-            left.plot(np.linspace(0, 1, len(share)), share, color=colour, lw=2, label=name)
-        finite = np.isfinite(p.log_likelihood)
-        if finite.any():
-            value, w = p.log_likelihood[finite], p.weights[finite]
+    for k, (p, name) in enumerate(zip(posteriors, names_of(posteriors), strict=True)):
+        colour, line = look(k)
+        # Draws of equal weight lie on the dashed line: a name alone, for the panel on the right.
+        share = np.cumsum(np.sort(p.weights)[::-1]) if weighted[k] else np.zeros(0)
+        left.plot(np.linspace(0, 1, len(share)), share, line, color=colour, lw=2, label=name)
+        if likely[k].any():
+            value, w = p.log_likelihood[likely[k]], p.weights[likely[k]]
             low = np.quantile(value[w > 0.01 * w.max()], 0.001)
             x, y = marginal_density(value, w, float(low), float(value.max()))
-            right.plot(x, y, color=colour, lw=2, label=name)
+            right.plot(x, y, line, color=colour, lw=2)
     left.set(xlabel="Share of draws, heaviest first", ylabel="Share of weight", ylim=(0, 1.02))
-    left.legend(frameon=False, loc="lower right")
     right.set(xlabel="Log likelihood", ylabel="Density", ylim=(0, None))
+    legend(figure, left, "upper left", columns=3)
     quiet(left)
     quiet(right)
     return figure
@@ -167,9 +175,10 @@ def _marginal(axes: Axes, posteriors: list[Posterior], i: int) -> None:
     axes.fill_between(grid.numpy(), prior, color=PALE, lw=0, label="prior")
     axes.plot(grid.numpy(), prior, color=GREY, lw=1)
     top = prior.max()
-    for p, name, colour in zip(posteriors, names_of(posteriors), COLOURS, strict=False):
+    for k, (p, name) in enumerate(zip(posteriors, names_of(posteriors), strict=True)):
+        colour, line = look(k)
         x, y = marginal_density(p.samples[:, i], p.weights, lower, upper)
-        axes.plot(x, y, color=colour, lw=2, label=name)
+        axes.plot(x, y, line, color=colour, lw=2, label=name)
         top = max(top, y.max())
         if p is first:
             row = summarise(p)[i]
@@ -188,10 +197,11 @@ def _marginal(axes: Axes, posteriors: list[Posterior], i: int) -> None:
 
 
 def _diagonal(axes: Axes, posteriors: list[Posterior], i: int, limits: tuple[float, float]) -> None:
-    for p, colour in zip(posteriors, COLOURS, strict=False):
+    for k, p in enumerate(posteriors):
+        colour, line = look(k)
         x, y = marginal_density(p.samples[:, i], p.weights, *limits)
-        axes.plot(x, y, color=colour, lw=1.5)
-        if p is posteriors[0]:
+        axes.plot(x, y, line, color=colour, lw=1.5)
+        if k == 0:
             axes.fill_between(x, y, color=colour, alpha=0.2, lw=0)
     axes.set_ylim(0, None)
     quiet(axes)
@@ -205,18 +215,27 @@ def _pair(
     row: int,
     limits: list[tuple[float, float]],
 ) -> None:
-    for p, colour in zip(posteriors, COLOURS, strict=False):
+    for k, p in enumerate(posteriors):
+        colour, line = look(k)
         x, y, density = joint_density(
             p.samples[:, column], p.samples[:, row], p.weights, limits[column], limits[row]
         )
         outer, inner = region_levels(density, (0.5, 0.9))
         if not outer < inner < density.max():
             continue  # all in one cell: no region to draw
-        if p is posteriors[0]:
+        if k == 0:
             fills = [to_rgba(colour, 0.3), to_rgba(colour, 0.65)]
             axes.contourf(x, y, density, levels=[outer, inner, density.max()], colors=fills)
         else:
-            axes.contour(x, y, density, levels=[outer, inner], colors=[colour], linewidths=1)
+            axes.contour(
+                x,
+                y,
+                density,
+                levels=[outer, inner],
+                colors=[colour],
+                linestyles=[line],
+                linewidths=1,
+            )
 
 
 def _correlations(axes: Axes, posterior: Posterior, size: int) -> None:
@@ -240,7 +259,8 @@ def _profile_bands(
 ) -> None:
     low, high = np.nanquantile(prior, [0.025, 0.975], axis=0)
     axes.fill_betweenx(depth, low, high, color=PALE, lw=0, label="prior, 95 %")
-    for k, (speed, name, colour) in enumerate(zip(speeds, names, COLOURS, strict=False)):
+    for k, (speed, name) in enumerate(zip(speeds, names, strict=True)):
+        colour, line = look(k)
         q = np.nanquantile(speed, [0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975], axis=0)
         if k == 0:
             for (a, b), alpha, share in (((0, 6), 0.2, 95), ((1, 5), 0.3, 90), ((2, 4), 0.45, 50)):
@@ -248,7 +268,7 @@ def _profile_bands(
                 axes.fill_betweenx(depth, q[a], q[b], color=colour, alpha=alpha, lw=0, label=text)
             axes.plot(q[3], depth, color=INK, lw=1.3, label="median")
         else:
-            axes.plot(q[3], depth, color=colour, lw=1.3, label=f"{name}, median and 90 %")
+            axes.plot(q[3], depth, line, color=colour, lw=1.3, label=f"{name}, median and 90 %")
             axes.plot(q[1], depth, color=colour, lw=1, ls="--")
             axes.plot(q[5], depth, color=colour, lw=1, ls="--")
 

@@ -13,7 +13,7 @@ from oceaninv.report.data_fit import data_fit
 from oceaninv.report.figures import corner, marginals, sound_speed, weights
 from oceaninv.report.style import save
 
-_FIGURES: dict[str, Callable[[list[Posterior]], Figure]] = {
+_FIGURES: dict[str, Callable[[list[Posterior]], Figure | None]] = {
     "marginals": marginals,
     "corner": corner,
     "sound_speed": sound_speed,
@@ -26,12 +26,15 @@ def write_figures(posteriors: list[Posterior], folder: str | Path) -> list[Path]
     """Writes each figure of the report on posteriors of one problem to a PNG file.
 
     Returns:
-        The files, ``folder/marginals.png`` and so on.
+        The files, ``folder/marginals.png`` and so on; none of a figure with nothing to show.
     """
     paths = []
     for name, draw in _FIGURES.items():
+        figure = draw(posteriors)
+        if figure is None:
+            continue
         path = Path(folder) / f"{name}.png"
         with whole_file(path) as temporary:
-            save(draw(posteriors), temporary)
+            save(figure, temporary)
         paths.append(path)
     return paths

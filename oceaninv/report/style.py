@@ -15,7 +15,15 @@ from oceaninv.posterior import Posterior
 
 #: Okabe & Ito's colours, those with enough contrast on white, in the order of use.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
+_LINES = ("-", "-.", ":")
+#: How many curves `look` can tell apart.
+MOST_LOOKS = len(COLOURS) * len(_LINES)
 INK, GREY, PALE = "#222222", "#767676", "#e8e8e8"
+
+
+def look(k: int) -> tuple[str, str]:
+    """Colour and line style of the k-th of several curves: all colours, then the next style."""
+    return COLOURS[k % len(COLOURS)], _LINES[k // len(COLOURS) % len(_LINES)]
 
 
 def save(figure: Figure, target: str | Path | IO[bytes], *, dpi: float = 150, **how: Any) -> None:

@@ -295,7 +295,8 @@ def test_findings_travel_with_the_posterior_into_the_report(
     found = mismatch(posterior, seed=0)
     write_posterior(with_mismatch(posterior, found), tmp_path / "p.nc")
     read = read_posterior(tmp_path / "p.nc")
-    assert "the receiver at 50 m does not fit the others" in read.attributes["mismatch"]
+    told = str(read.attributes["mismatch"])
+    assert "the receiver at 50 m does not fit the others (p below 0.0001)" in told
     assert "reversed" in warnings_of([read])[0]
 
     def rows_of(told: Posterior) -> dict[str, str]:

@@ -12,8 +12,9 @@ import pytest
 
 from oceaninv.posterior import Posterior
 from oceaninv.report import report
-from oceaninv.report.figures import corner, plot_marginals, sound_speed
+from oceaninv.report.figures import corner, marginals, plot_marginals, sound_speed, weights
 from oceaninv.report.files import write_figures
+from oceaninv.report.style import COLOURS
 
 LONG = "network of many words + importance re-weighting of all the draws"
 
@@ -62,6 +63,50 @@ def test_labels_of_neighbouring_pairs_do_not_meet(pressure: Posterior) -> None:
         places = [(t - low) / (high - low) for t in axes.get_xticks()]
         assert len([p for p in places if 0.05 < p < 0.95]) > 1
         assert not [p for p in places if 0 <= p < 0.05 or 0.95 < p <= 1]
+
+
+def test_every_one_of_many_posteriors_is_drawn_in_a_look_of_its_own(pressure: Posterior) -> None:
+    many = [pressure] * 15
+    figure = weights(many)
+    assert figure is not None
+    whole, seabed = sound_speed(many).axes[:2]
+    panels = [axes for axes in marginals(many).axes if axes.get_visible()]
+    for axes in (*panels, *figure.axes, whole, seabed):
+        looks = {
+            (line.get_color(), line.get_linestyle())
+            for line in axes.lines
+            if line.get_color() in COLOURS and line.get_linestyle() not in ("None", "--")
+        }
+        # the sound speed of the first is shown in bands, its median in black
+        assert len(looks) == (14 if axes in (whole, seabed) else 15)
+
+
+def test_pairs_show_every_one_of_many_posteriors(pressure: Posterior) -> None:
+    pair = next(
+        axes for axes in corner([pressure] * 7).axes if axes.collections and axes.get_ylabel()
+    )
+    assert len(pair.collections) == 7
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("of", ["one", "all"])
+def test_constant_unknowns_have_a_place_but_no_correlation(
+    pressure: Posterior, tmp_path: Path, of: str
+) -> None:
+    samples = pressure.samples.copy()
+    shown = slice(0, 1) if of == "one" else slice(None)
+    samples[:, shown] = samples[0, shown]
+    constant = replace(pressure, samples=samples)
+    report(constant, tmp_path / "r.html")
+    figure = corner([constant])
+    figure.draw_without_rendering()
+    told = [text.get_text() for text in figure.axes[0].texts]
+    d = len(pressure.names)
+    assert len(told) == ((d - 1) * (d - 2) // 2 if of == "one" else 0)
+    assert all(re.fullmatch(r"[+-]\d\.\d\d", text) for text in told)
+    for axes in figure.axes:
+        assert axes.xaxis.get_offset_text().get_text() == ""
+        assert axes.yaxis.get_offset_text().get_text() == ""
 
 
 def _white_margin(png: bytes) -> bool:

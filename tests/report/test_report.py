@@ -11,10 +11,11 @@ from oceaninv.diagnostics.calibrate import verdict
 from oceaninv.errors import InputError
 from oceaninv.posterior import Posterior, summarise
 from oceaninv.report import report
-from oceaninv.report.calibration import plot_calibration
+from oceaninv.report.calibration import calibration, plot_calibration
 from oceaninv.report.content import provenance, warnings_of
 from oceaninv.report.data_fit import bartlett, data_fit
 from oceaninv.report.figures import marginals, sound_speed
+from oceaninv.report.files import write_figures
 from oceaninv.report.style import prior_in_words, rounded
 
 
@@ -153,6 +154,10 @@ def test_a_network_alone_without_likelihood_can_be_reported(
     report(raw, tmp_path / "raw.html")
     text = re.sub(r"base64,[^\"]+", "", (tmp_path / "raw.html").read_text(encoding="utf-8"))
     assert not re.search(r"\bnan\b", text)
+    quality = text[text.index("<h2>Quality of the draws</h2>") :]
+    assert "<td>800</td>" in quality
+    assert "<img" not in quality  # neither weights nor likelihoods to draw
+    assert "draws.png" not in [path.name for path in write_figures([raw], tmp_path)]
 
 
 def test_what_cannot_be_reported_is_refused(pressure: Posterior, loss: Posterior) -> None:
@@ -162,6 +167,8 @@ def test_what_cannot_be_reported_is_refused(pressure: Posterior, loss: Posterior
         report([], "r.html")
     with pytest.raises(InputError, match="give posteriors of one scenario"):
         report([pressure, loss], "r.html")
+    with pytest.raises(InputError, match=r"16 posteriors are more than .*; give at most 15"):
+        report([pressure] * 16, "r.html")
 
 
 def test_calibration_figure_marks_what_fails(tmp_path: Path) -> None:
@@ -171,6 +178,17 @@ def test_calibration_figure_marks_what_fails(tmp_path: Path) -> None:
     plot_calibration(result, tmp_path / "c.svg")
     assert (tmp_path / "c.svg").read_text().count("bad: fails") >= 1
     assert "good: fails" not in (tmp_path / "c.svg").read_text()
+
+
+@pytest.mark.parametrize("d", [2, 5])
+def test_the_lowest_panel_of_each_column_of_ranks_has_its_numbers(d: int) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"unknown {i}" for i in range(d)]
+    result = verdict(names, rng.random((100, d)), rng.random(100), rng.random(100))
+    panels = [axes for axes in calibration(result).axes[: d + 2] if axes.get_visible()]
+    columns = min(4, d + 2)
+    numbered = [axes.xaxis.get_tick_params()["labelbottom"] for axes in panels]
+    assert numbered == [False] * (d + 2 - columns) + [True] * columns
 
 
 @pytest.mark.parametrize(
