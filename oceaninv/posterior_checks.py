@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from oceaninv.errors import InputError
 from oceaninv.scenario import Scenario, scenario_from_json
+from oceaninv.scenario.prior import Prior
 
 if TYPE_CHECKING:
     from oceaninv.posterior import Posterior
 
 _MEND = "the file is damaged, write it again"
+_ROUNDING = 1e-6  # of the width of a prior
 _NUMBERS = (
     "ess",
     "log_evidence",
@@ -49,14 +51,7 @@ def check_posterior(posterior: Posterior, where: str) -> None:
         InputError: the first that is wrong, as one line that begins with `where`.
     """
     for group, values in (("posterior", posterior.samples), ("prior", posterior.prior_samples)):
-        if not len(values):
-            raise InputError(f"{where}: {group}: holds no draws; {_MEND}")
-        for name, bad in zip(posterior.names, ~np.isfinite(values).T, strict=True):
-            if bad.any():
-                raise InputError(
-                    f"{where}: {group}/{name}: {bad.sum()} of {len(bad)} draws are not finite; "
-                    f"{_MEND}"
-                )
+        _check_draws(values, posterior.scenario.prior, f"{where}: {group}")
     if posterior.log_weight is not None:
         _check_weights(posterior.log_weight, where)
     data, predicted = posterior.observed.data.shape, posterior.posterior_predictive.shape
@@ -73,6 +68,27 @@ def check_posterior(posterior: Posterior, where: str) -> None:
             f"{where}: observed_data: true_parameters: is not a JSON object of numbers by name; "
             "mend or remove the attribute"
         )
+
+
+def _check_draws(values: NDArray[np.float64], prior: Prior, where: str) -> None:
+    """Draws, (n, d), are finite and within the bounds of the prior, but for rounding."""
+    if not len(values):
+        raise InputError(f"{where}: holds no draws; {_MEND}")
+    for x, name, lower, upper in zip(
+        values.T, prior.names, prior.lower.tolist(), prior.upper.tolist(), strict=True
+    ):
+        bad = ~np.isfinite(x)
+        if bad.any():
+            raise InputError(
+                f"{where}/{name}: {bad.sum()} of {len(x)} draws are not finite; {_MEND}"
+            )
+        slack = _ROUNDING * (upper - lower) if np.isfinite(upper - lower) else 0.0
+        outside = x[(x < lower - slack) | (x > upper + slack)]
+        if len(outside):
+            raise InputError(
+                f"{where}/{name}: {outside[0]:g} lies outside of its prior, {lower:g} to "
+                f"{upper:g}; {_MEND}"
+            )
 
 
 def _check_weights(weight: NDArray[np.float64], where: str) -> None:

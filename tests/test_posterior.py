@@ -209,6 +209,10 @@ def _say(name: str, value: object, group: str = "/") -> Callable[[netCDF4.Datase
         (_say("scenario_json", "{}"), "scenario_json: '{}' is no scenario"),
         (_say("scenario_json", 5), "scenario_json: '5' is no scenario"),
         (_set("posterior", "water_depth", np.nan), "posterior/water_depth: 1000 of 1000 draws are"),
+        (
+            _set("posterior", "water_depth", 5.0),
+            "water_depth: 5 lies outside of its prior, 200.5 to",
+        ),
         (_set("prior", "water_depth", np.inf), "prior/water_depth: 4000 of 4000 draws are"),
         (_set("sample_stats", "log_weight", np.nan), "sample_stats/log_weight: 1000 of 1000 are"),
         (_set("sample_stats", "log_weight", np.inf), "sample_stats/log_weight: 1000 of 1000 are"),
