@@ -76,7 +76,7 @@ def _array_data(posterior: Posterior) -> Figure:
     panels[0, 0].set_ylim(depth.max() + margin, depth.min() - margin)
     for row in panels:
         row[0].set_ylabel("Depth (m)")
-    legend(figure, panels[0, 0], "lower center", columns=3)
+    legend(figure, panels[0, 0], "outside lower center", columns=3)
     return figure
 
 
@@ -149,5 +149,5 @@ def _loss_against_range(posterior: Posterior) -> Figure:
         axes.set_xlabel("Range (km)")
     for axes in grid[:, 0]:
         axes.set_ylabel(_LOSS)
-    legend(figure, grid[0, 0], "upper center", columns=3)
+    legend(figure, grid[0, 0], "outside upper center", columns=3)
     return figure

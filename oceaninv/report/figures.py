@@ -61,7 +61,7 @@ def marginals(posteriors: list[Posterior]) -> Figure:
         _marginal(axes, posteriors, i)
     for axes in panels[len(order) :]:
         axes.set_visible(False)
-    legend(figure, panels[0], "upper left", columns=5)
+    legend(figure, panels[0], "outside upper left", columns=5)
     return figure
 
 
@@ -133,7 +133,7 @@ def sound_speed(posteriors: list[Posterior]) -> Figure:
         quiet(axes)
     panels[0].set_title("Water and seabed", loc="left", fontsize=11)
     panels[1].set_title("Around and below the seafloor", loc="left", fontsize=11)
-    legend(figure, panels[0], "lower center", columns=3)
+    legend(figure, panels[0], "outside lower center", columns=3)
     return figure
 
 
@@ -161,7 +161,7 @@ def weights(posteriors: list[Posterior]) -> Figure | None:
             right.plot(x, y, line, color=colour, lw=2)
     left.set(xlabel="Share of draws, heaviest first", ylabel="Share of weight", ylim=(0, 1.02))
     right.set(xlabel="Log likelihood", ylabel="Density", ylim=(0, None))
-    legend(figure, left, "upper left", columns=3)
+    legend(figure, left, "outside upper left", columns=3)
     quiet(left)
     quiet(right)
     return figure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +15,7 @@ from oceaninv.posterior import Posterior
 
 #: Okabe & Ito's colours, those with enough contrast on white, in the order of use.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
+Place = Literal["outside upper left", "outside upper center", "outside lower center"]
 _LINES = ("-", "-.", ":")
 #: How many curves `look` can tell apart.
 MOST_LOOKS = len(COLOURS) * len(_LINES)
@@ -31,12 +32,12 @@ def save(figure: Figure, target: str | Path | IO[bytes], *, dpi: float = 150, **
     figure.savefig(target, dpi=dpi, bbox_inches="tight", pad_inches=0.1, **how)
 
 
-def legend(figure: Figure, source: Axes, place: str, *, columns: int) -> None:
+def legend(figure: Figure, source: Axes, place: Place, *, columns: int) -> None:
     """Legend outside of all panels, in as many columns, up to ``columns``, as fit the figure."""
     renderer = FigureCanvasAgg(figure).get_renderer()
     handles, names = source.get_legend_handles_labels()
     for n in range(min(columns, len(names)), 0, -1):
-        drawn = figure.legend(handles, names, loc=f"outside {place}", ncols=n, frameon=False)
+        drawn = figure.legend(handles, names, loc=place, ncols=n, frameon=False)
         if n == 1 or drawn.get_window_extent(renderer).width < figure.bbox.width:
             return
         drawn.remove()

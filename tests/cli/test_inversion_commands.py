@@ -313,7 +313,7 @@ def test_a_comparison_that_cannot_be_made_names_its_files(work: Path, tmp_path: 
     for first, second, said in (
         (whole, few, f"{whole} and {few}: 4 different draws of the second are too few to compare"),
         (few, whole, f"{few} and {whole}: 4 different draws of the first are too few to compare"),
-        (whole, spoilt, f"{spoilt}: source_range: holds draws that are no numbers; make it again"),
+        (whole, spoilt, f"{spoilt}: posterior/source_range: 1 of 500 draws are not finite; "),
     ):
         result = run("compare", first, second, "-o", figure)
         assert result.exit_code == 2, result.output

@@ -183,7 +183,7 @@ def test_a_folder_that_is_not_there_is_made_and_a_bad_convention_refused(tmp_pat
     with pytest.raises(InputError, match="time_convention"):
         write_measurement(measurement("pressure"), tmp_path / "x.nc", time_convention="exp(iwt)")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="is a file, no folder"):
         write_measurement(measurement("pressure"), tmp_path / "file" / "m.nc")
 
 
