@@ -328,7 +328,7 @@ def test_data_in_the_folder_of_the_model_stay(work: Path, tmp_path: Path) -> Non
     shutil.copytree(work / "set.zarr", model / "simulations.zarr")
     result = run("train", work / "small.yaml", "--data", model / "simulations.zarr", "-o", model)
     assert result.exit_code == 2, result.output
-    assert "move it away" in result.stderr
+    assert "is where train keeps simulations of its own" in result.stderr
     assert (model / "simulations.zarr" / "zarr.json").is_file()
 
 

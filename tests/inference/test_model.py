@@ -202,11 +202,6 @@ def test_unfit_training_sets_are_refused(scenario: Scenario, tmp_path: Path) -> 
         train(scenario, out=tmp_path / "m", data=data, n_simulations=201)
     with pytest.raises(InputError, match="objective: 'mle' is not known; choose one of nll"):
         train(scenario, out=tmp_path / "m", data=data, objective="mle")
-    own = tmp_path / "own" / "simulations.zarr"
-    simulate(scenario, 20, own, seed=0)
-    with pytest.raises(InputError, match=r"simulations\.zarr: is where train keeps"):
-        train(scenario, out=tmp_path / "own", data=own)
-    assert own.is_dir()
 
     theta = scenario.prior.sample(10, 0)
     replica = torch.ones(10, 2, 5, dtype=torch.complex64)
