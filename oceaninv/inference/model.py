@@ -175,11 +175,16 @@ class Model:
                 aid = NormalFits(scenario, first, int(fits["steps"]))
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error}); check the path") from None
-        except (KeyError, TypeError, json.JSONDecodeError, ValidationError) as error:
+        except (KeyError, TypeError, *_NO_JSON, ValidationError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(
                 f"{path}: is not a model of this version ({reason}); train it again"
             ) from None
+        if content.get("scenario_hash") != scenario.hash():
+            raise InputError(
+                f"{path}: scenario: is not the one that the model was trained for; copy the file "
+                "again, or train again"
+            )
         weights = directory / "model.safetensors"
         tensors, _ = read_tensors(weights)
         if _digest(weights) != digest:
@@ -252,6 +257,7 @@ def _many(fits: NormalFits) -> NormalFits:
     return replace(fits, others=OTHER_FITS)
 
 
+_NO_JSON = (json.JSONDecodeError, UnicodeDecodeError)
 _BATCH = 8192  # draws at a time, for memory
 _MIXTURE_OF = 6000  # draws that the mixture of a network without a density is fitted to
 

@@ -23,6 +23,7 @@ from oceaninv.scenario.expressions import evaluate
 from oceaninv.scenario.schema import ATTENUATION_LETTER, EnvironmentSpec, Scenario, Water
 
 _CHUNK = 1024  # environments at a time: bounds the memory, long enough for every core
+_HEAVIEST = 10.0  # g/cm³, of any seabed
 _G_CM3 = 1000.0  # kg/m³
 
 
@@ -193,6 +194,23 @@ def check_draws(scenario: Scenario, n: int = 256) -> list[str]:
             problems.append(f"{field}: above the surface for some parameters of the prior")
         if (depth > environment.bottom_depth[:, None]).any():
             problems.append(f"{field}: below the last layer for some parameters of the prior")
+    if (geometry.source_depth > environment.water_depth).any():
+        problems.append("source.depth: in the seabed for some parameters of the prior")
+    below = environment.half_space_density
+    densities = [environment.density.flatten(), *([] if below is None else [below])]
+    heaviest = torch.cat(densities).max().item() / _G_CM3
+    if heaviest > _HEAVIEST:
+        problems.append(
+            f"environment: a density of {heaviest:g} for some parameters of the prior; give g/cm³, "
+            "such as 1.76"
+        )
+    slowest = environment.sound_speed_top.minimum(environment.sound_speed_bottom).min().item()
+    c_high = scenario.solver.c_high
+    if c_high is not None and c_high <= slowest:
+        problems.append(
+            f"solver.c_high: {c_high:g} m/s is slower than all sound, which leaves no mode; give "
+            f"more than {slowest:g}, or leave it out"
+        )
     if (geometry.range_m <= 0).any():
         problems.append("source.range: zero or less for some parameters of the prior")
     if (correlation_length(scenario, theta) < 0).any():

@@ -53,6 +53,7 @@ def _check_increasing(numbers: list[float]) -> list[float]:
 
 Value = Annotated[float | str, AfterValidator(_check_value)]
 PriorSpec = Annotated[dict[str, list[float]], AfterValidator(_check_prior)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -196,7 +197,7 @@ class Noise(_Part):
     `offset_sd_db`, of the unknown offset of each tone.
     """
 
-    snr_db: float | PriorSpec | None = None
+    snr_db: Finite | PriorSpec | None = None
     sd_db: Positive | PriorSpec | None = None
     offset_sd_db: NotNegative | None = None
     correlation_length: Value = 0.0

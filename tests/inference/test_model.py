@@ -105,6 +105,15 @@ def test_files_that_are_not_whole_are_refused(model_directory: Path, tmp_path: P
     weights.unlink()
     with pytest.raises(InputError, match=r"model\.safetensors: no such file"):
         Model.load(copy)
+    content = json.loads((copy / "model.json").read_text())
+    depth = content["scenario"]["unknowns"]["water_depth"]
+    depth["prior"] = {"uniform": [10.0, 20.0]}
+    (copy / "model.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"model\.json: scenario: is not the one"):
+        Model.load(copy)
+    (copy / "model.json").write_bytes(b"\xff\xfe{}")
+    with pytest.raises(InputError, match=r"model\.json: is not a model of this version"):
+        Model.load(copy)
     (copy / "model.json").write_text("{}")
     with pytest.raises(InputError, match=r"model\.json: is not a model of this version"):
         Model.load(copy)

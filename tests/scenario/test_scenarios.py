@@ -80,6 +80,7 @@ MISTAKES = [
     (_set("frequency", to=100), "frequency: 100 is not a list"),
     (_set("source", to={"range": 5}), "source.depth: is missing; add it"),
     (_set("noise", to={"sd_db": 3}), "noise.snr_db: is missing"),
+    (_set("noise", "snr_db", to=float("nan")), "noise.snr_db: "),
     (_set("environment", "water", "sound_speed", to=[[5, 1500]]), "give one at the surface"),
     (_set("environment", "bottom", to="rigid"), "give either half_space"),
     (_set("array", "depth", to=[10, 30, 10]), "array.depth: 10 m is given twice; give each"),
@@ -149,6 +150,25 @@ def test_impossible_draws_from_the_prior_are_found(tmp_path: Path) -> None:
     text = scenario_text("pekeris-teaching").replace("uniform: [1550, 1800]", "normal: [100, 900]")
     path.write_text(text)
     assert "sound_speed" in check_scenario(path)[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_set("source", "depth", to=205.0), "source.depth: in the seabed for some"),
+        (_set("solver", to={"c_high": 100.0}), "solver.c_high: 100 m/s is slower than all sound"),
+        (_set("environment", "half_space", "density", to=2660.0), "a density of 2660 for some"),
+        (_set("environment", "sediments", 0, "density", to=1760.0), "a density of 1760 for some"),
+    ],
+)
+def test_what_no_guide_can_have_is_found(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    content = copy.deepcopy(yaml.safe_load(scenario_text("swellex96-2p")))
+    change(content)
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(content))
+    assert said in "".join(check_scenario(path))
 
 
 def test_unreadable_files_get_one_line(tmp_path: Path) -> None:
