@@ -23,6 +23,7 @@ from forward_models.normal_modes.items import (
 )
 from forward_models.normal_modes.kernels import kernel
 from forward_models.normal_modes.paths import NEWTON_LIMIT
+from forward_models.normal_modes.real_modes import mean_distance
 from forward_models.normal_modes.steps import H2, Q0I, Q0R
 
 # A root that attenuation moves by more than this share of the distance to its neighbour is followed
@@ -52,9 +53,7 @@ def complex_modes(
     ``distance`` that to its neighbour and ``tolerance`` the error of x in shares of it.
     """
     # Twins in ducts of their own do not come near each other: a floor keeps their distance.
-    counts = np.bincount(lanes.item, minlength=len(items))
-    mean = (items.x_max - items.x_min) / np.maximum(counts, 1)
-    spacing = np.maximum(distance, _CLOSEST * mean[lanes.item])
+    spacing = np.maximum(distance, _CLOSEST * mean_distance(items, lanes, start.real))
     part = np.abs(drift) / spacing
     part = np.where(part < _SHIFT_LIMIT, 1.0, _SHIFT_LIMIT / np.maximum(part, _SHIFT_LIMIT))
     x, good = follow_of(items, lanes, start, drift, spacing, part, 1.0, _LIMITS[0], tolerance)

@@ -168,7 +168,9 @@ def _shoot(x: Any, steps: Any, start: int, stop: int, state: Any, zeros: Any) ->
     phi, psi, dphi, dpsi = state[0], state[1], state[2], state[3]
     down = stop > start
     sign = 1.0 if down else -1.0
-    highest, grown = x.max(), 0.0
+    highest, grown = x[0], 0.0
+    for m in range(x.size):
+        highest = max(highest, x[m])
     for i in range(abs(stop - start)):
         j = start + i if down else start - 1 - i
         h2, hrho, inv_hrho = steps[j, H2], sign * steps[j, HRHO], sign * steps[j, INV_HRHO]
@@ -225,7 +227,9 @@ def _shoot_roughly(
     sign = 1.0 if down else -1.0
     none, half, one, seven = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(7.0)
     turn = np.float32(_TURN)
-    highest, grown = x[:width].max(), 0.0
+    highest, grown = x[0], none
+    for m in range(width):
+        highest = max(highest, x[m])
     for i in range(abs(stop - start)):
         j = start + i if down else start - 1 - i
         h2 = np.float32(steps[j, H2])
@@ -253,7 +257,7 @@ def _shoot_roughly(
             zeros[m] += one if (middle < none) != (new < none) else none
         grown += math.sqrt(max(h2 * (highest - q0), none))
         if grown > _ROUGHLY_GROWN or i % CHECK_EVERY == CHECK_EVERY - 1:
-            grown, largest = 0.0, none
+            grown, largest = none, none
             for m in range(width):
                 largest = max(largest, abs(phi[m]), abs(psi[m]))
             if largest > _ROUGHLY_LARGE:

@@ -22,6 +22,7 @@ _CUTS = 20  # of a bracket, at most: to the last digit
 # Relative changes of k² below this make no duct.
 _FLAT = 1e-9
 # A root is a duct's own if a Newton step there moves it by less than this share of the spacing.
+_ABOUT = 4  # roots on either side that tell how far apart they are
 _OWN = 1e-3
 # Two roots are one of a duct where its Newton steps bring them this near, in shares of the mean
 # distance or of their own.
@@ -89,6 +90,23 @@ def neighbour_distance(lanes: Lanes, x: np.ndarray) -> np.ndarray:
     np.minimum(nearest[1:], gap, out=nearest[1:])
     np.minimum(nearest[:-1], gap, out=nearest[:-1])
     distance[order] = np.where(np.isinf(nearest), np.abs(x[order]), nearest)
+    return distance
+
+
+def mean_distance(items: Items, lanes: Lanes, x: np.ndarray) -> np.ndarray:
+    """(lane,) mean distance of the roots about each one, at most that of all roots of its item.
+
+    A layer of far slower sound has few roots in a wide range of x, which says nothing of the rest.
+    """
+    counts = np.bincount(lanes.item, minlength=len(items))
+    distance = ((items.x_max - items.x_min) / np.maximum(counts, 1))[lanes.item]
+    order = np.arange(x.size)[ranked(lanes.item, x)]
+    item, x = lanes.item[order], x[order]
+    reach = 2 * _ABOUT
+    width = np.abs(x[:-reach] - x[reach:]) / reach
+    middle = order[_ABOUT : _ABOUT + width.size]
+    one = item[:-reach] == item[reach:]
+    distance[middle] = np.where(one, np.minimum(width, distance[middle]), distance[middle])
     return distance
 
 
@@ -219,9 +237,7 @@ def choose_nodes(items: Items, lanes: Lanes, x: np.ndarray) -> Lanes:
     node = lanes.node.copy()
     split = np.flatnonzero(x > barrier[lanes.item])
     turns = np.diff(offset)[lanes.item[split]]
-    unit = (
-        (items.x_max - items.x_min) / np.maximum(np.bincount(lanes.item, minlength=len(items)), 1)
-    )[lanes.item[split]]
+    unit = mean_distance(items, lanes, x)[split]
     cost = np.full((turns.max(initial=0), split.size), np.inf)
     polished = cost.copy()
     for turn in range(len(cost)):

@@ -81,6 +81,21 @@ def test_a_guide_of_great_decay_changes_nothing_for_those_after_it() -> None:
             assert np.array_equal(both[i, f][~np.isnan(both[i, f])], alone)
 
 
+def test_ducts_over_a_layer_of_gas_have_their_own_modes() -> None:
+    """Of the range of k² the gas takes nearly all; modes of the ducts are near each other."""
+    depth = [0.0, 102.86, 121.72, 138.98, 162.62, 316.37]
+    water = Layer(depth, [1475.17, 1513.84, 1484.77, 1501.13, 1515.58, 1496.19])
+    gas = Layer([316.37, 320.07], [325.5, 358.1], 1289.0, 0.7)
+    guide = Environment.from_layers([water, gas], HalfSpace(1686.7, 2544.0, 0.4))
+    at = np.linspace(0.0, 320.0, 301)
+    modes = solve_modes(guide, [897.8], depth=at, attenuation="perturbative", c_high=1530.0)
+    n = int(modes.n_modes[0, 0])
+    phi = modes.mode_function[0, 0, :n].numpy()
+    shape = phi / np.linalg.norm(phi, axis=1, keepdims=True)
+    alike = np.abs(shape.conj() @ shape.T) - np.eye(n)
+    assert np.triu(alike, 1).max() < 0.99  # a mode found twice has 1
+
+
 def test_a_layer_that_is_fast_at_its_bottom_and_slow_above() -> None:
     """One layer with a jump inside, of which the deepest speed tells nothing."""
     depth, speed = [0.0, 40.0, 40.01, 100.0], [1400.0, 1400.0, 1700.0, 1700.0]
