@@ -271,9 +271,9 @@ def read_posterior(path: str | Path) -> Posterior:
         raise InputError(
             f"{path}: {error.args[0]} is absent; the file is not whole, write it again"
         ) from error
+    except InputError:
+        raise
     except (TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path}: {error}; the file is damaged, write it again") from error
     check_posterior(posterior, str(path))
     return posterior

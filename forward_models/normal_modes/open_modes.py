@@ -272,7 +272,8 @@ def _strength(sheet: Items, lanes: Lanes, x: np.ndarray) -> tuple[np.ndarray, np
     order = np.lexsort((-x.real, lanes.node, lanes.item))
     value, slope = np.empty(x.size, np.complex128), np.empty(x.size, np.complex128)
     value[order], slope[order] = wronskian_of(sheet, lanes[order], x[order], np.ones(x.size))
-    return np.abs(slope), np.abs(value / slope)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a shot may see nothing of the mode
+        return np.abs(slope), np.abs(value / slope)
 
 
 def _deflated_newton(

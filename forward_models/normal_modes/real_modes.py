@@ -21,8 +21,8 @@ _PARTS = np.arange(1, 9) / 9  # of a bracket, by as many points as a vector has 
 _CUTS = 20  # of a bracket, at most: to the last digit
 # Relative changes of k² below this make no duct.
 _FLAT = 1e-9
-# A root is a duct's own if a Newton step there moves it by less than this share of the spacing.
 _ABOUT = 4  # roots on either side that tell how far apart they are
+# A root is a duct's own if a Newton step there moves it by less than this share of the spacing.
 _OWN = 1e-3
 # Two roots are one of a duct where its Newton steps bring them this near, in shares of the mean
 # distance or of their own.

@@ -76,8 +76,8 @@ class WeightedDraws:
         v: draws, (n, d).
         log_likelihood: (n,).
         log_weight: (n,).
-        proposal_efficiency: effective sample size by draw of the proposal alone, before anything
-            was fitted; the network's quality at this measurement.
+        proposal_efficiency: effective sample size by draw of the proposals alone, before any
+            mixture was fitted; the network's quality at this measurement where it is the only one.
         n_likelihoods: likelihoods computed, those of rounds given up included.
         n_fits: mixtures fitted.
         log_proposal: log density of what v was drawn from; (m, d) -> (m,).

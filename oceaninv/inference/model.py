@@ -95,11 +95,8 @@ class Model:
             return None
         data = _snapshots(matched)
         own = measured_features(data, None)
-        if matched.kind == "csdm":  # as many snapshots as are behind it, most of them empty
-            count = matched.n_snapshots
-            empty = data.new_zeros(1, max(0, count - data.shape[1]), *data.shape[2:])
-            data = torch.cat([data * count**0.5, empty], 1)
-        _, fit = _many(self.aid).fitted(own, data)
+        behind = matched.n_snapshots if matched.kind == "csdm" else None
+        _, fit = _many(self.aid).fitted(own, data, behind)
         return student_about(fit.mean[0], fit.covariance[0])
 
     def sample(

@@ -70,13 +70,18 @@ class NormalFits:
         return torch.cat(parts)
 
     @torch.no_grad()
-    def fitted(self, own: Tensor, data: Tensor) -> tuple[Tensor, Fit]:
-        """Where the fits of data (n, K, F, R), of features `own`, begin (n, d), and the fits."""
+    def fitted(
+        self, own: Tensor, data: Tensor, n_snapshots: int | None = None
+    ) -> tuple[Tensor, Fit]:
+        """Where the fits of data (n, K, F, R), of features `own`, begin (n, d), and the fits.
+
+        The data may be K columns that stand for other ``n_snapshots``, see `normal_fit`.
+        """
         conditions = self.first.condition(own)
         start = most_probable(self.first, conditions)
         if self.others:
-            return start, self._best(data, start, conditions)
-        return start, normal_fit(self.scenario, data, start, self.steps)
+            return start, self._best(data, start, conditions, n_snapshots)
+        return start, normal_fit(self.scenario, data, start, self.steps, n_snapshots)
 
     def _seen(self, own: Tensor, data: Tensor) -> Tensor:
         start, fit = self.fitted(own, data)
@@ -90,14 +95,16 @@ class NormalFits:
         told = [start, *quality, sd.log(), correlation]
         return torch.cat([part.float() for part in [*told, guess, prior]], -1)
 
-    def _best(self, data: Tensor, start: Tensor, conditions: Conditions) -> Fit:
+    def _best(
+        self, data: Tensor, start: Tensor, conditions: Conditions, n_snapshots: int | None
+    ) -> Fit:
         """Of fits from `start` and from draws the one of highest density, its gain over `start`."""
         n, count = len(data), self.others * _DRAWS_EACH
         many = Conditions(*(part.expand(n, *part.shape[1:]) for part in conditions))
         many = Conditions(*(part.repeat_interleave(count, 0) for part in many))
         drawn = self.first.draw(many, torch.Generator().manual_seed(0)).double()
         drawn = drawn.clamp(-_FURTHEST, _FURTHEST).unflatten(0, (n, count))
-        density = log_posterior_density(self.scenario, data, drawn)
+        density = log_posterior_density(self.scenario, data, drawn, n_snapshots)
         index = density.topk(self.others).indices[..., None].expand(-1, -1, drawn.shape[-1])
         starts = torch.cat([start[:, None].double(), drawn.gather(1, index)], 1)
         fits = normal_fit(
@@ -105,6 +112,7 @@ class NormalFits:
             data.repeat_interleave(starts.shape[1], 0),
             starts.flatten(0, 1),
             self.steps,
+            n_snapshots,
         )
         fits = Fit(*(part.unflatten(0, (n, -1)) for part in fits))
         best = torch.arange(n), fits.density.argmax(1)
@@ -138,7 +146,13 @@ def most_probable(network: Estimator, conditions: Conditions) -> Tensor:
     return conditions.colour(network.flow.inverse(middle, context)[0])
 
 
-def normal_fit(scenario: Scenario, data: Tensor, start: Tensor, steps: int) -> Fit:
+def normal_fit(
+    scenario: Scenario,
+    data: Tensor,
+    start: Tensor,
+    steps: int,
+    n_snapshots: int | None = None,
+) -> Fit:
     """Gauss-Newton from `start`, damped where it overshoots, under the prior N(0, I) of v.
 
     The amplitude of each tone and snapshot is projected out. Its noise is taken for what is left at
@@ -149,10 +163,12 @@ def normal_fit(scenario: Scenario, data: Tensor, start: Tensor, steps: int) -> F
         data: (n, K, F, R) complex.
         start: (n, d) normal scores of the unknowns.
         steps: largest number of steps; a fit that gains no more takes fewer.
+        n_snapshots: how many the data stand for, where they are the columns of a factor of a
+            cross-spectral matrix; None: K.
     """
     v = start.double().clamp(-_FURTHEST, _FURTHEST)
     eye = torch.eye(v.shape[1], dtype=v.dtype)
-    here = _linear(scenario, data, v)
+    here = _linear(scenario, data, v, n_snapshots)
     begun = here.density.clone()
     damping = v.new_full((len(v),), _DAMPING)
     going = torch.arange(len(v))
@@ -164,7 +180,7 @@ def normal_fit(scenario: Scenario, data: Tensor, start: Tensor, steps: int) -> F
         extra = damping[going, None, None] * torch.diag_embed(precision.diagonal(dim1=1, dim2=2))
         move = torch.linalg.solve(precision + extra, (now.score - v[going])[..., None])[..., 0]
         trial = (v[going] + move).clamp(-_FURTHEST, _FURTHEST)
-        there = _linear(scenario, data[going], trial)
+        there = _linear(scenario, data[going], trial, n_snapshots)
         better = there.density > now.density
         gained = going[better]
         v[gained] = trial[better]
@@ -178,20 +194,24 @@ def normal_fit(scenario: Scenario, data: Tensor, start: Tensor, steps: int) -> F
     return Fit(v, covariance, here.density, here.density - begun, here.left)
 
 
-def log_posterior_density(scenario: Scenario, data: Tensor, v: Tensor) -> Tensor:
+def log_posterior_density(
+    scenario: Scenario, data: Tensor, v: Tensor, n_snapshots: int | None = None
+) -> Tensor:
     """Log posterior density (n, k), but for a constant of each row, of v (n, k, d).
 
     Args:
         scenario: of complex pressure.
         data: (n, K, F, R) complex.
         v: normal scores of the unknowns, float64.
+        n_snapshots: as of `normal_fit`.
     """
     n, k = v.shape[:2]
     theta = scenario.prior.from_normal(v.flatten(0, 1))
     replica = predict(scenario, theta)
     length = correlation_length(scenario, theta)
-    factor = _factor(data).to(replica.dtype).repeat_interleave(k, 0)
-    likelihood = _noise_of(scenario).log_likelihood(factor, replica, length, data.shape[1])
+    factor, snapshots = _factor(data, n_snapshots)
+    factor = factor.to(replica.dtype).repeat_interleave(k, 0)
+    likelihood = _noise_of(scenario).log_likelihood(factor, replica, length, snapshots)
     return likelihood.view(n, k) - 0.5 * v.square().sum(-1)
 
 
@@ -204,7 +224,7 @@ class _Linear(NamedTuple):
     left: Tensor
 
 
-def _linear(scenario: Scenario, data: Tensor, v: Tensor) -> _Linear:
+def _linear(scenario: Scenario, data: Tensor, v: Tensor, n_snapshots: int | None) -> _Linear:
     """The data about v (n, d), from the replicas there and their differences."""
     noise, prior = _noise_of(scenario), scenario.prior
     n, d = v.shape
@@ -212,8 +232,8 @@ def _linear(scenario: Scenario, data: Tensor, v: Tensor) -> _Linear:
     theta = prior.from_normal(near.flatten(0, 1)).unflatten(0, (n, d + 1))
     replica = predict_neighbours(scenario, theta)
     length = correlation_length(scenario, theta[:, 0])
-    k = data.shape[1]
-    factor = _factor(data).to(replica.dtype)
+    factor, k = _factor(data, n_snapshots)
+    factor = factor.to(replica.dtype)
     density = noise.log_likelihood(factor, replica[:, 0], length, k) - 0.5 * v.square().sum(-1)
 
     finite = torch.isfinite(replica.abs()).flatten(1).all(1)
@@ -221,7 +241,8 @@ def _linear(scenario: Scenario, data: Tensor, v: Tensor) -> _Linear:
     white = noise.covariance.whiten(replica[:, 0], length[:, None])[:, None]  # (n, 1, F, R)
     change = (replica[:, 1:] - replica[:, :1]) / _STEP
     change = noise.covariance.whiten(change, length[:, None, None])  # (n, d, F, R)
-    x = noise.covariance.whiten(data.to(replica.dtype), length[:, None, None])  # (n, K, F, R)
+    x = k**0.5 * factor.permute(0, 3, 1, 2)
+    x = noise.covariance.whiten(x, length[:, None, None])  # (n, K, F, R)
     power = white.abs().square().sum(-1, keepdim=True)
     amplitude = (white.conj() * x).sum(-1, keepdim=True) / power
     residual = x - amplitude * white
@@ -248,6 +269,12 @@ def _noise_of(scenario: Scenario) -> ComplexNoise:
     return noise
 
 
-def _factor(data: Tensor) -> Tensor:
-    """(n, F, R, K) whose square is the sample cross-spectral matrix of data (n, K, F, R)."""
-    return data.permute(0, 2, 3, 1) / data.shape[1] ** 0.5
+def _factor(data: Tensor, n_snapshots: int | None) -> tuple[Tensor, int]:
+    """(n, F, R, K) whose square is the sample cross-spectral matrix, and of how many snapshots.
+
+    Snapshots (n, K, F, R) are K; columns that stand for ``n_snapshots`` are that factor already.
+    """
+    factor = data.permute(0, 2, 3, 1)
+    if n_snapshots is None:
+        return factor / data.shape[1] ** 0.5, data.shape[1]
+    return factor, n_snapshots

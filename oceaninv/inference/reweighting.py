@@ -69,9 +69,10 @@ def infer(
     Returns:
         Posterior with attributes `reliable` (1 or 0), `sample_efficiency`,
         `effective_sample_size`, `log_evidence`, `log_evidence_error` (of the weights before
-        smoothing), `network_efficiency` (of the network alone), `pareto_k`, `n_draws`,
-        `n_likelihoods`, `model`. The weights before smoothing are `log_weight_raw` in
-        `sample_stats`. Where chains went on, the draws are theirs and have no weights, `fallback`
+        smoothing), `network_efficiency` (of the network alone, or beside the normal fit of several
+        snapshots), `pareto_k`, `n_draws`, `n_likelihoods`, `model`. The weights before smoothing
+        are `log_weight_raw` in `sample_stats`. Where chains went on, the draws are theirs and have
+        no weights, `fallback`
         says why, `rhat`, `ess`, `steps`, `burn_in` and `walkers` are as of `mcmc`,
         `effective_sample_size` is `ess`, and efficiency, k and evidence remain those of the
         weights. `warning` is one sentence on why the result is not to be relied on, where
