@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from oceaninv.threads import one_thread
 
 Array = NDArray[np.float64]
 
@@ -78,17 +78,6 @@ def c2st(a: Array, b: Array, *, seed: int, folds: int = 5) -> C2st:
     copies = np.bincount(group)
     independent = copies.sum() ** 2 / np.sum(copies.astype(float) ** 2)
     return C2st(accuracy, math.sqrt(accuracy * (1 - accuracy) / independent))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """These networks are so small that threads only wait for each other: 30 times slower."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _held_out_scores(x: Tensor, label: Tensor, fold: Tensor, seed: int) -> Tensor:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from torch import Tensor
 
-from oceaninv.diagnostics.c2st import initial_parameters, network_output, one_thread
+from oceaninv.diagnostics.c2st import initial_parameters, network_output
+from oceaninv.threads import one_thread
 
 Array = NDArray[np.float64]
 

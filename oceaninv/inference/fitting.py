@@ -24,6 +24,7 @@ from oceaninv.inference.checkpoint import (
 from oceaninv.inference.networks import Network, new_network
 from oceaninv.inference.objectives import DEFAULT_OBJECTIVE, Objective, Step, make_objective
 from oceaninv.scenario.training import Training
+from oceaninv.threads import one_thread
 
 # index (b,), generator -> normal scores v (b, d) and features (b, p), float32; noise drawn afresh
 Draw = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
@@ -230,21 +231,8 @@ class _Loop:
             _set_rate(self.optimiser, rate * (_MAP_RATE if objective.critic else 1))
             if self.critic_optimiser:
                 _set_rate(self.critic_optimiser, rate)
-            conditions = self.estimator.condition(features)
-            # divergences do not change with the coordinates: the objective sees the flow alone
-            u, context = conditions.whiten(v), conditions.context
-            step = Step(self.estimator.flow, u, context, generator, share)
-            for loss in objective.critic_losses(step):
-                assert self.critic_optimiser is not None
-                assert objective.critic is not None
-                finite &= self._step(self.critic_optimiser, loss, objective.critic)
-            if map_moves and finite:
-                loss = objective.loss(step)
-                own = self.estimator.own_loss(v, features)
-                loss = loss if own is None else loss + own
-                finite &= self._step(self.optimiser, loss, self.estimator)
-                self._take_average()
-                losses.append(loss.item())
+            losses.append(self._learn(objective, v, features, generator, share, map_moves))
+            finite = math.isfinite(losses[-1])
             if not finite:
                 break
 
@@ -264,6 +252,36 @@ class _Loop:
             self.best, self.best_score = _copy(self.average or self.estimator), score
             self.best_epoch = epoch + 1
         self._decide(share, score, exploded, limit)
+
+    @one_thread()
+    def _learn(
+        self,
+        objective: Objective,
+        v: Tensor,
+        features: Tensor,
+        generator: torch.Generator,
+        share: float,
+        map_moves: bool,
+    ) -> float:
+        """One step; the map's loss, 0 while it does not move, NaN where anything was not finite."""
+        conditions = self.estimator.condition(features)
+        # divergences do not change with the coordinates: the objective sees the flow alone
+        u, context = conditions.whiten(v), conditions.context
+        step = Step(self.estimator.flow, u, context, generator, share)
+        for loss in objective.critic_losses(step):
+            assert self.critic_optimiser is not None
+            assert objective.critic is not None
+            if not self._step(self.critic_optimiser, loss, objective.critic):
+                return math.nan
+        if not map_moves:
+            return 0.0
+        loss = objective.loss(step)
+        own = self.estimator.own_loss(v, features)
+        loss = loss if own is None else loss + own
+        if not self._step(self.optimiser, loss, self.estimator):
+            return math.nan
+        self._take_average()
+        return loss.item()
 
     def _decide(self, share: float, score: float, exploded: bool, limit: float) -> None:
         epoch = len(self.history)

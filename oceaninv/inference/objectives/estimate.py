@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from oceaninv.inference.critics import Critic, gradient_penalty
 from oceaninv.inference.objectives.divergences import Divergence
+from oceaninv.threads import one_thread
 
 # n, generator -> z (n, d), h (n, c)
 Sampler = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
@@ -54,6 +55,7 @@ def estimate_divergence(
     )
 
 
+@one_thread()
 def train_critic(
     divergence: Divergence,
     sample_p: Sampler,
