@@ -7,7 +7,8 @@ two ducts, a mode within 1e-4 of its cut-off, casts of 251 noisy knots, and laye
 or under rock, far slower than their neighbours. The count of each is
 checked by an independent method: a Runge-Kutta integration of the depth equation at the lowest
 wavenumber, 40 points and more to the shortest wavelength, whose zeros are counted (Sturm). Where
-the two differ the integration is repeated on finer steps, which settles who was right.
+the two differ the integration is repeated on finer steps, which settles who was right. That is for
+guides without their loss, which may leave a mode on no sheet: exact modes may be fewer.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def main() -> None:
     chosen = parser.parse_args()
     rng = np.random.default_rng(chosen.seed)
     kinds = list(KINDS)
-    tally = {kind: np.zeros(6, np.int64) for kind in kinds}
+    tally = {kind: np.zeros(7, np.int64) for kind in kinds}
     seconds, worst = 0.0, []
     for i in range(chosen.n):
         kind = kinds[i % len(kinds)]
@@ -50,24 +51,36 @@ def main() -> None:
         depth = np.linspace(0.0, float(guide.bottom_depth), _DEPTHS)
         modes = solve_modes(guide, [frequency], depth=depth, c_high=c_high)
         seconds += time.perf_counter() - start
-        n = int(modes.n_modes[0, 0])
+        real = solve_modes(guide, [frequency], c_high=c_high, attenuation="perturbative")
+        n, trapped = int(modes.n_modes[0, 0]), int(real.n_modes[0, 0])
         k = modes.wavenumber[0, 0, :n].numpy()
-        expected = n
+        expected = trapped
         for points in _POINTS:
             expected = count_by_integration(guide, frequency, c_high, points)
-            if expected == n:
+            if expected == trapped:
                 break
         phi = modes.mode_function[0, 0, :n].numpy()
         doubled = is_doubled(k, phi)
         nan = not (np.isfinite(k).all() and np.isfinite(phi).all())
-        tally[kind] += [1, n, n < expected, n > expected, doubled, nan]
-        if n != expected or doubled or nan:
-            worst.append(f"{kind}, guide {i}, {frequency:.3f} Hz: {n} modes, {expected} expected")
+        wrong = [trapped < expected, max(n, trapped) > expected, doubled, nan]
+        tally[kind] += [1, n, *wrong, n < trapped]
+        if not n == trapped == expected or doubled or nan:
+            counts = f"{n} modes, {trapped} without loss, {expected} expected"
+            worst.append(f"{kind}, guide {i}, {frequency:.3f} Hz: {counts}")
     rows = [(kind, *(f"{v}" for v in tally[kind])) for kind in kinds]
     total = sum(tally.values())
     rows.append(("all", *(f"{v}" for v in total)))
-    header = ("guides", "number", "modes", "missed in", "too many in", "doubled in", "NaN in")
-    names = ("guides", "modes", "missed", "too_many", "doubled", "nan")
+    header = (
+        "guides",
+        "number",
+        "modes",
+        "missed in",
+        "too many in",
+        "doubled in",
+        "NaN in",
+        "fewer by loss",
+    )
+    names = ("guides", "modes", "missed", "too_many", "doubled", "nan", "fewer_by_loss")
     answer: dict[str, object] = {n: int(v) for n, v in zip(names, total, strict=True)}
     answer["solver_seconds"] = round(seconds, 1)
     report = [table(header, rows), *worst[:20]]

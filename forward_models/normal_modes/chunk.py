@@ -92,7 +92,6 @@ def solve_chunk(
         found, at = open_modes(items)
         lanes = Lanes(np.append(lanes.item, found.item), np.append(lanes.node, found.node))
         x, distance = np.append(x, at), np.append(distance, np.zeros(at.size))
-        counts = np.bincount(lanes.item, minlength=len(items))
     # The loss moves nodes; lanes of one node fill vectors.
     order = ranked(lanes.item, x.real, lanes.node)
     lanes, x, distance = lanes[order], x[order], distance[order]
@@ -114,5 +113,5 @@ def solve_chunk(
         change = drift_of(items, lanes, x, loss, ALONG_FREQUENCY)
         omega = np.tile(problem.omega, len(items) // problem.omega.size)[lanes.item]
         group_speed = (1.0 / (change / (2.0 * omega * np.sqrt(x))).real)[order]
-    first = np.concatenate([[0], np.cumsum(counts)])
+    first = np.concatenate([[0], np.cumsum(np.bincount(lanes.item, minlength=len(items)))])
     return ModeList(first, x[order], lanes.node[order], k[order], phi[order], group_speed)

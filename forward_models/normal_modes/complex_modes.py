@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from forward_models.normal_modes.contour import zeros_within
 from forward_models.normal_modes.items import (
     Items,
     Lanes,
@@ -36,6 +37,7 @@ _DEFLATED = 1e-6  # the last move of deflated Newton steps, whose error is about
 _ASIDE = 2.0  # distances to the next root that a root may be further aside than its loss explains
 # Nepers between a node and where its mode is strong beyond which the node moves.
 _FAR = 2.0
+_SAME = 1e-5  # roots nearer than this are one, in shares of the distance to the next
 _CLOSEST = 1e-4  # least distance to a neighbour, in shares of the mean
 
 
@@ -48,6 +50,8 @@ def complex_modes(
     tolerance: float = 1e-14,
 ) -> tuple[Lanes, np.ndarray]:
     """(lanes, x): complex x of every mode, in the order of ``start``, and where its shots meet.
+
+    NaN for a mode that there is only without the loss, see `_gone`.
 
     ``start`` is x of the lossless guide, ``drift`` its derivative with the share of the loss,
     ``distance`` that to its neighbour and ``tolerance`` the error of x in shares of it.
@@ -70,10 +74,14 @@ def complex_modes(
         found &= _plausible(items, lanes[h], again, start[h], spacing[h])
         x[h[found]], good[h[found]] = again[found], True
         hard = ~good | _duplicates(lanes, x, start, spacing)
+    lost = np.zeros(x.size, bool)
     for lane in np.flatnonzero(hard).tolist():
         if not good[lane] or _duplicates(lanes, x, start, spacing)[lane]:
-            x[lane] = _deflated(items, lanes, x, lane, start, drift, spacing[lane])
-    moved = np.flatnonzero(np.abs(drift) > _SHIFT_LIMIT * spacing)
+            root = _deflated(items, lanes, x, lane, start, drift, spacing[lane])
+            lost[lane] = root is None
+            x[lane] = x[lane] if root is None else root
+    x[_gone(items, lanes, x, lost, spacing)] = np.nan
+    moved = np.flatnonzero((np.abs(drift) > _SHIFT_LIMIT * spacing) & np.isfinite(x))
     node = lanes.node.copy()
     node[moved] = _sheltered(items, lanes[moved], x[moved])
     moved = np.flatnonzero(node != lanes.node)
@@ -115,12 +123,12 @@ def _deflated(
     start: np.ndarray,
     drift: np.ndarray,
     spacing: float,
-) -> complex:
+) -> complex | None:
     """A root of W that no other lane of the item has: Newton's method on W / Π (x - others).
 
     Two paths that all but meet (an exceptional point close to real attenuations) may end in one
     root, however short the steps; the other one lies near. Or near where another path began, if
-    that one has the root that was near. What was there is kept if none is found.
+    that one has the root that was near. None where it finds none.
     """
     here = np.flatnonzero((lanes.item == lanes.item[lane]) & (np.arange(x.size) != lane))
     others = x[here]
@@ -155,7 +163,27 @@ def _deflated(
         beyond.extend(found[good].tolist())
         if beyond and passes:
             break
-    return beyond[0] if beyond else complex(x[lane])
+    return beyond[0] if beyond else None
+
+
+def _gone(
+    items: Items, lanes: Lanes, x: np.ndarray, lost: np.ndarray, spacing: np.ndarray
+) -> np.ndarray:
+    """(lane,) which of the ``lost`` have no root: the argument principle counts those there are.
+
+    A resonance of gas loses so much that it passes Re x = Re k² of the half-space, beyond which
+    modes leak. Where leaking moves it back, it is on neither sheet.
+    """
+    gone = lost.copy()
+    for item in np.unique(lanes.item[lost]):
+        of_item = np.array([item])
+        limits = items.x_min[of_item], items.x_max[of_item]
+        inside = (lanes.item == item) & (x.real > limits[0]) & (x.real < limits[1]) & ~lost
+        region = items.sheets(of_item, items.kind[of_item], *limits)
+        below = 0.5 * spacing[inside].min(initial=limits[1][0], keepdims=True)
+        held = zeros_within(region, inside.sum(keepdims=True), below)[0, 0].real
+        gone[lanes.item == item] &= held <= inside.sum()
+    return gone
 
 
 def _apart(
@@ -199,7 +227,7 @@ def _coinciding(order: Any, item: Any, x: Any, start: Any, spacing: Any) -> Any:
     for i in range(x.size):
         a = order[i]
         for b in order[i + 1 : i + 4]:
-            apart = 1e-5 * min(spacing[a], spacing[b])
+            apart = _SAME * min(spacing[a], spacing[b])
             if item[a] == item[b] and abs(x[a] - x[b]) < apart < abs(start[a] - start[b]):
                 marked[a] = marked[b] = True
     return marked

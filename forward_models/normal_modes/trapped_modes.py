@@ -23,6 +23,8 @@ def trapped_modes(
 ) -> tuple[Lanes, np.ndarray, np.ndarray]:
     """(lanes, x, distance): ``counts`` modes of each item, with the loss if ``exact``.
 
+    Fewer where the loss leaves a mode on no sheet.
+
     A complex x is left with an error of 1e-11 of ``distance``, that of the root from its neighbour
     without the loss, which is little for mode functions; one more Newton step makes it exact.
     Where there is nothing left to do ``distance`` is 0.
@@ -51,6 +53,9 @@ def trapped_modes(
         )
         lanes.node[lossy] = solved.node
         distance[~lossy] = 0.0  # polished; at cut-off a step in x might end on the branch point
+        there = np.isfinite(x)
+        if not there.all():
+            lanes, x, distance = lanes[there], x[there], distance[there]
     return lanes, x, distance
 
 

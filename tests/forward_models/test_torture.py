@@ -96,6 +96,23 @@ def test_ducts_over_a_layer_of_gas_have_their_own_modes() -> None:
     assert np.triu(alike, 1).max() < 0.99  # a mode found twice has 1
 
 
+def test_a_mode_that_the_loss_leaves_on_no_sheet_is_not_another_one_twice() -> None:
+    # A resonance of gas: without the loss one of 192 modes, with it beyond k² of the half-space on
+    # one sheet and short of it on the other. Leaky modes, which are counted, say the same.
+    knots = [0.0, 102.8637, 121.7199, 138.9811, 162.6164, 316.3671]
+    speed = [1475.1702, 1513.8421, 1484.7741, 1501.1338, 1515.577, 1496.188]
+    gas = Layer([316.3671, 320.0673], [325.5067, 358.0574], density=1289.1635, attenuation=0.6971)
+    half_space = HalfSpace(1686.7039, density=2543.9727, attenuation=0.4002)
+    guide = Environment.from_layers([Layer(knots, speed), gas], half_space)
+    frequency = 897.8123920994582
+    trapped = solve_modes(guide, [frequency])
+    assert int(solve_modes(guide, [frequency], attenuation="perturbative").n_modes) == 192
+    assert int(trapped.n_modes) == 191
+    every = solve_modes(guide, [frequency], c_high=1800.0, leaky=True).wavenumber[0, 0].numpy()
+    slow = every[(every**2).real > (2 * np.pi * frequency / 1686.7039) ** 2]
+    np.testing.assert_allclose(trapped.wavenumber[0, 0].numpy(), slow, rtol=1e-8)
+
+
 def test_a_layer_that_is_fast_at_its_bottom_and_slow_above() -> None:
     """One layer with a jump inside, of which the deepest speed tells nothing."""
     depth, speed = [0.0, 40.0, 40.01, 100.0], [1400.0, 1400.0, 1700.0, 1700.0]
