@@ -340,6 +340,13 @@ def test_help_of_every_command_has_an_example_and_starts_without_torch() -> None
     assert checked >= 8
 
 
+def test_the_module_is_the_command() -> None:
+    command = [sys.executable, "-m", "oceaninv", "infr"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no such command 'infr'" in done.stderr
+
+
 def adiabatic_case(tmp_path: Path, option: str = "RA") -> Path:
     """Three profiles of the Pekeris case, the middle one 10 m shallower, at 0, 2 and 5 km."""
     env = load_case("pekeris").write(tmp_path)
