@@ -12,6 +12,7 @@ import typer
 
 from oceaninv.cli.command import Seed, hint, progress_bar, register, say, table
 from oceaninv.cli.outputs import check_outputs
+from oceaninv.errors import InputError
 from oceaninv.files import check_folder
 
 if TYPE_CHECKING:
@@ -160,6 +161,11 @@ def train(
     Example: `oceaninv train swellex96-2p --seed 1 -o model/`
     """
     check_folder(output)
+    of_hybrid = {"--hybrid-weight": hybrid_weight, "--hybrid-schedule": hybrid_schedule}
+    for option, value in of_hybrid.items() if "+" not in objective else ():
+        _has_effect(option, value, f"--objective {objective}", "a hybrid such as nll+vina-js")
+    if objective == "nll":
+        _has_effect("--form", form, "--objective nll", "another objective")
     from oceaninv.inference import train as run
     from oceaninv.scenario.training import preset_settings
 
@@ -198,6 +204,15 @@ def train(
             f"by a fresh critic, 95 % interval {left['lower']:.4f} to {left['upper']:.4f}"
         )
     say(f"{output}: {estimator.value} of {model.scenario.name}")
+
+
+def _has_effect(option: str, value: object, chosen: str, instead: str) -> None:
+    """Raises InputError where an option is given that `chosen` makes no use of."""
+    if value is not None:
+        raise InputError(
+            f"{option}: {getattr(value, 'value', value)} has no effect with {chosen}; leave it "
+            f"out, or use {instead}"
+        )
 
 
 def infer(

@@ -91,7 +91,6 @@ def infer(
         raise InputError(f"samples: {samples} is too few; ask for at least 1")
     scenario, prior = model.scenario, model.scenario.prior
     generator = torch.Generator().manual_seed(seed)
-    proposal = model.proposal(measurement)
     attributes: dict[str, str | float | int] = {"model": model.name}
 
     if raw:
@@ -105,6 +104,7 @@ def infer(
             attributes={**attributes, "n_draws": samples, "n_likelihoods": 0},
         )
 
+    proposal = model.proposal(measurement)
     of_theta = log_likelihood(scenario, measurement)
 
     def of_v(v: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ source: {depth: 30, range: source_range}
 array: {depth: {start: 10, stop: 90, n: 9}}
 noise: {snr_db: 15, correlation_length: 0}
 training: {n_simulations: 1000, hidden: 32, depth: 1, context: 8, blocks: 2, coupling_hidden: 16,
-           epochs: 3, batch_size: 128}
+           epochs: 3, warm_start_epochs: 1, batch_size: 128}
 """
 
 
@@ -271,6 +271,9 @@ def test_a_bad_scenario_is_one_line_and_exit_code_2(
         ("train", "SCENARIO", "--objective", "guess", "-o", "OUT"),
         ("train", "SCENARIO", "--objective", "nll+guess", "-o", "OUT"),
         ("train", "SCENARIO", "--objective", "nll+mmd", "--hybrid-weight", "-1", "-o", "OUT"),
+        ("train", "SCENARIO", "--hybrid-weight", "0.3", "-o", "OUT"),
+        ("train", "SCENARIO", "--objective", "mmd", "--hybrid-schedule", "ramp", "-o", "OUT"),
+        ("train", "SCENARIO", "--form", "data", "-o", "OUT"),
         ("train", "SCENARIO", "--preset", "guess", "-o", "OUT"),
         ("train", "SCENARIO", "--data", "nowhere.zarr", "-o", "OUT"),
         ("train", "SCENARIO", "--max-minutes", "0", "-o", "OUT"),
@@ -336,7 +339,7 @@ def test_an_inn_is_trained_and_used(work: Path, tmp_path: Path) -> None:
     model = tmp_path / "inn"
     trained = done(
         "train", work / "small.yaml", "--data", work / "set.zarr", "--estimator", "inn",
-        "--form", "data", "--preset", "vina", "-o", model,
+        "--preset", "vina", "--objective", "nll+mmd", "--form", "data", "-o", model,
     )  # fmt: skip
     said = " ".join(trained.stdout.split())
     assert "(twice the Jensen-Shannon divergence, given the network's summary of the data)" in said
