@@ -65,10 +65,12 @@ class Model:
         Raises:
             InputError: not the kind of data, tones or receivers that the model was trained for.
         """
-        aid = self.aid
-        if isinstance(aid, NormalFits):
-            aid = _many(aid)
-        return measured_features(_snapshots(match_scenario(measurement, self.scenario)), aid)
+        matched = match_scenario(measurement, self.scenario)
+        data = _snapshots(matched)
+        if isinstance(self.aid, NormalFits):
+            own = measured_features(data, None)
+            return _many(self.aid).seen(own, data, _stand_for(matched))
+        return measured_features(data, self.aid)
 
     def proposal(self, measurement: Measurement) -> NetworkProposal | StudentMixture:
         """A distribution of v at a measurement to draw from and to evaluate; raises as `features`.
@@ -95,8 +97,7 @@ class Model:
             return None
         data = _snapshots(matched)
         own = measured_features(data, None)
-        behind = matched.n_snapshots if matched.kind == "csdm" else None
-        _, fit = _many(self.aid).fitted(own, data, behind)
+        _, fit = _many(self.aid).fitted(own, data, _stand_for(matched))
         return student_about(fit.mean[0], fit.covariance[0])
 
     def sample(
@@ -247,6 +248,14 @@ def _snapshots(measurement: Measurement) -> Tensor:
     if measurement.kind == "csdm":
         return csdm_factor(measurement.data).permute(2, 0, 1)[None]
     return measurement.data[None]
+
+
+def _stand_for(measurement: Measurement) -> int | None:
+    """How many snapshots the columns of `_snapshots` stand for; None: as many as they are.
+
+    A measured matrix of one snapshot has as many columns as receivers, by rounding.
+    """
+    return measurement.n_snapshots if measurement.kind == "csdm" else None
 
 
 def _many(fits: NormalFits) -> NormalFits:

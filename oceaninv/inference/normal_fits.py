@@ -55,8 +55,10 @@ class NormalFits:
         """How many guesses the features end with: the fit, and the prior."""
         return 2
 
-    def seen(self, own: Tensor, data: Tensor) -> Tensor:
+    def seen(self, own: Tensor, data: Tensor, n_snapshots: int | None = None) -> Tensor:
         """What the second network sees of data (n, K, F, R) complex, whose own features are `own`.
+
+        The data may be K columns that stand for other ``n_snapshots``, see `normal_fit`.
 
         Returns:
             (n, m) float32: where the fit began; how well it fits: its log posterior density, what
@@ -64,7 +66,7 @@ class NormalFits:
             wide and how correlated it is; and the two guesses of `normal_guess`.
         """
         parts = [
-            self._seen(some, of_data)
+            self._seen(some, of_data, n_snapshots)
             for some, of_data in zip(own.split(_AT_A_TIME), data.split(_AT_A_TIME), strict=True)
         ]
         return torch.cat(parts)
@@ -83,8 +85,8 @@ class NormalFits:
             return start, self._best(data, start, conditions, n_snapshots)
         return start, normal_fit(self.scenario, data, start, self.steps, n_snapshots)
 
-    def _seen(self, own: Tensor, data: Tensor) -> Tensor:
-        start, fit = self.fitted(own, data)
+    def _seen(self, own: Tensor, data: Tensor, n_snapshots: int | None) -> Tensor:
+        start, fit = self.fitted(own, data, n_snapshots)
         guess, _ = normal_guess(fit.mean, fit.covariance)
         prior = guess.new_zeros(len(guess), guess_size(start.shape[1]))
         sd = fit.covariance.diagonal(dim1=1, dim2=2).sqrt()

@@ -204,3 +204,13 @@ def test_several_snapshots_are_proposed_for_by_their_own_fit(kind: str) -> None:
     log_weight = of_theta(scenario.prior.from_normal(v)) + standard_normal_log_prob(v)
     size = effective_size((log_weight - proposal.log_prob(v)).numpy())
     assert size > 0.1 * len(v)
+
+
+def test_a_rounded_matrix_of_one_snapshot_is_fitted_as_one() -> None:
+    """Rounding gives a matrix of one snapshot full rank: its columns are no more snapshots."""
+    model = Model.load("swellex96-vla")
+    single, _ = synthetic_measurement(model.scenario, seed=31)
+    rounded = torch.einsum("kfr,kfs->frs", single.data, single.data.conj()).to(torch.complex64)
+    matrix = replace(single, kind="csdm", data=rounded.to(torch.complex128))
+    assert torch.linalg.matrix_rank(matrix.data).min() > 2
+    torch.testing.assert_close(model.features(matrix), model.features(single), rtol=1e-3, atol=1e-3)
