@@ -12,7 +12,8 @@ the balance heuristic (Veach & Guibas 1995; Owen & Zhou 2000). It goes by rounds
 1. While many rounds are left at the efficiency so far, a mixture is fitted to the draws of all
    rounds, weighted against all components so far, and the next rounds draw from it too (as in
    Cornuet, Marin, Mira & Robert 2012, AMIS): a region that a poor component found by luck is
-   found often after that.
+   found often after that. How much is drawn from it, and how much still from the first proposal,
+   is then what the weights since the fit find best.
 2. Only the rounds after the last fit are returned, weighted against the components that they were
    drawn from. AMIS also returns the earlier ones, which makes the evidence too small, because
    each fit follows the very draws that it then weighs down: by 0.04, 0.07 and 0.12 in log evidence
@@ -38,8 +39,11 @@ from oceaninv.inference.mixture import fit_mixture
 from oceaninv.weighted import effective_size
 
 PRIOR_SHARE = 0.05  # defensive share of the prior in every round
-FITTED_SHARE = 0.75  # share of the newest fitted mixture once there is one
+FITTED_SHARE = 0.75  # share of the newest fitted mixture in the first round after its fit
+_FITTED_SHARES = (0.3, 0.5, 0.8)  # and later, of what the prior leaves: neither is given up
 _WORTH_A_FIT = 3  # rounds still to go that make up for the draws that a fit gives up
+_FIT_WITH = 25  # effective draws for each unknown: a fit to fewer is to tempered weights
+_WAIT = 16  # rounds in which so many come of themselves are waited for
 _FIT_UNTIL = 0.5  # of the draws and of the time: the rest is for draws that are kept
 
 
@@ -181,12 +185,16 @@ def sample_importance(
             )
         may_fit = len(rounds.components) - given < max_fits and spent < _FIT_UNTIL
         rounds_left = (target - size) / (efficiency * round_size) if size > 0 else 0
-        if rounds_left > _WORTH_A_FIT and may_fit:
+        enough = _FIT_WITH * dim
+        soon = size < enough < size + efficiency * round_size * _WAIT
+        if rounds_left > _WORTH_A_FIT and may_fit and not soon:
             rounds.add(fit_mixture(rounds.v, rounds.log_weight(0), generator))
             rest = 1 - PRIOR_SHARE - FITTED_SHARE
             unused = [0.0] * (len(rounds.components) - 3)
             shares = [PRIOR_SHARE, rest, *unused, FITTED_SHARE]
             first = rounds.count
+        elif len(rounds.components) > given:
+            shares[1], shares[-1] = rounds.best_shares(first, shares[1] + shares[-1])
 
 
 class _Rounds:
@@ -253,6 +261,23 @@ class _Rounds:
             return torch.logsumexp(torch.stack([c.log_prob(v) + part for c, part in parts]), 0)
 
         return log_density
+
+    def best_shares(self, first: int, both: float) -> tuple[float, float]:
+        """Shares, `both` together, of the first proposal and of the newest for the next rounds.
+
+        A mixture may miss a mode that the network has, or the other way round. The variance of the
+        weights is that of E[p/q] over the posterior p, which the draws since the fit estimate.
+        """
+        log_weight = self.log_weight(first)
+        n = len(log_weight)
+        newest = torch.tensor(_FITTED_SHARES, dtype=torch.float64)[:, None] * both
+        parts = [self._densities[i][-n:].expand(len(newest), -1) for i in (0, 1, -1)]
+        shares = [newest.new_full((1, 1), PRIOR_SHARE), both - newest, newest]
+        terms = [part + share.log() for part, share in zip(parts, shares, strict=True)]
+        density = self.likelihood[-n:] + standard_normal_log_prob(self.v[-n:])
+        log_ratio = density - torch.logsumexp(torch.stack(terms), 0)
+        best = int(torch.logsumexp(log_weight + log_ratio, 1).argmin())
+        return both - newest[best].item(), newest[best].item()
 
     def _drawn(self, first: int) -> tuple[int, dict[int, float]]:
         """Number of draws from round `first` on, and the share of every component in them."""

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from torch.distributions import MultivariateNormal
+from torch.distributions import MultivariateNormal, Normal
 
 from oceaninv.inference.importance import StandardNormal, sample_importance
 from oceaninv.inference.mixture import StudentMixture, fit_mixture
@@ -142,3 +142,31 @@ def test_mixture_density_is_that_of_its_draws() -> None:
         mass = density[((cells > low) & (cells < high)).all(-1)].sum() * 0.04**2
         assert inside == pytest.approx(mass.item(), abs=0.02)
     assert mixture.log_prob(v.double()).mean() > -1.5, "both clusters must be found"
+
+
+def test_a_proposal_that_no_mixture_can_replace_keeps_its_share() -> None:
+    """256 modes are too many for a mixture: the first proposal, wide but with all, goes on."""
+
+    class Corners:
+        """Half of N(1, sd²) and half of N(-1, sd²) in each of eight unknowns."""
+
+        def __init__(self, sd: float) -> None:
+            self.sd = sd
+
+        def sample(self, n: int, generator: torch.Generator) -> torch.Tensor:
+            side = torch.randint(0, 2, (n, 8), generator=generator) * 2 - 1
+            noise = torch.randn(n, 8, generator=generator, dtype=torch.float64)
+            return side + self.sd * noise
+
+        def log_prob(self, v: torch.Tensor) -> torch.Tensor:
+            sides = [Normal(side, self.sd).log_prob(v) for side in (-1.0, 1.0)]
+            return (torch.logaddexp(*sides) - math.log(2)).sum(-1)
+
+    ratio = 0.45 / 0.2
+    alone = (math.sqrt(2 * ratio**2 - 1) / ratio**2) ** 8  # 1 / E_q[(p/q)²], corner by corner
+    for seed in range(5):
+        draws = sample_importance(
+            Corners(0.2).log_prob, Corners(0.45), 8, generator=torch.Generator().manual_seed(seed)
+        )
+        assert draws.n_fits > 0
+        assert draws.sample_efficiency > 0.35 * alone

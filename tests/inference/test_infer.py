@@ -71,7 +71,8 @@ def test_weights_are_smoothed_and_the_raw_ones_kept(
     evidence = np.logaddexp.reduce(raw) - np.log(float(posterior.attributes["n_draws"]))
     assert posterior.attributes["log_evidence"] == pytest.approx(evidence, abs=1e-9)
     assert posterior.log_weight.max() <= raw.max()
-    assert effective_size(smoothed) >= effective_size(raw)
+    # As a rule there are more effective draws then, but a lifted weight may cost some.
+    assert effective_size(smoothed) >= 0.99 * effective_size(raw)
 
 
 class Shifted(Model):
