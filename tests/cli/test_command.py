@@ -80,7 +80,9 @@ def test_an_interrupted_chain_prints_nothing_of_the_sampler(
 
 
 def test_ctrl_c_in_mcmc_is_one_line(tmp_path: Path) -> None:
-    code = "from oceaninv.cli import main; main()"
+    # Where the tests run in the background, the signal would be ignored.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heard}; from oceaninv.cli import main; main()"
     arguments = [
         *("mcmc", ROOT / "data" / "swellex96-2p.nc", "--scenario", "swellex96-2p"),
         *("--effective-samples", "1000000", "-o", tmp_path / "m.nc"),
@@ -93,10 +95,13 @@ def test_ctrl_c_in_mcmc_is_one_line(tmp_path: Path) -> None:
     )
     checkpoint = tmp_path / "m.nc.checkpoint"
     patience = time.monotonic() + 60
-    while not checkpoint.exists() and running.poll() is None and time.monotonic() < patience:
-        time.sleep(0.1)
-    running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=60)
+    try:
+        while not checkpoint.exists() and running.poll() is None and time.monotonic() < patience:
+            time.sleep(0.1)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    finally:
+        running.kill()
     assert (running.returncode, out, err) == (1, "", "oceaninv: stopped; go on with --resume\n")
 
 
