@@ -161,9 +161,12 @@ def train(
     Example: `oceaninv train swellex96-2p --seed 1 -o model/`
     """
     check_folder(output)
-    of_hybrid = {"--hybrid-weight": hybrid_weight, "--hybrid-schedule": hybrid_schedule}
-    for option, value in of_hybrid.items() if "+" not in objective else ():
-        _has_effect(option, value, f"--objective {objective}", "a hybrid such as nll+vina-js")
+    if "+" not in objective:
+        for option, value in (
+            ("--hybrid-weight", hybrid_weight),
+            ("--hybrid-schedule", hybrid_schedule),
+        ):
+            _has_effect(option, value, f"--objective {objective}", "a hybrid such as nll+vina-js")
     if objective == "nll":
         _has_effect("--form", form, "--objective nll", "another objective")
     from oceaninv.inference import train as run
@@ -210,8 +213,7 @@ def _has_effect(option: str, value: object, chosen: str, instead: str) -> None:
     """Raises InputError where an option is given that `chosen` makes no use of."""
     if value is not None:
         raise InputError(
-            f"{option}: {getattr(value, 'value', value)} has no effect with {chosen}; leave it "
-            f"out, or use {instead}"
+            f"{option}: {value} has no effect with {chosen}; leave it out, or use {instead}"
         )
 
 

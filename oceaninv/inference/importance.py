@@ -35,15 +35,14 @@ import torch
 from torch import Tensor
 
 from oceaninv.inference.flow import standard_normal_log_prob
-from oceaninv.inference.mixture import fit_mixture
+from oceaninv.inference.mixture import EFFECTIVE_EACH, fit_mixture
 from oceaninv.weighted import effective_size
 
 PRIOR_SHARE = 0.05  # defensive share of the prior in every round
 FITTED_SHARE = 0.75  # share of the newest fitted mixture in the first round after its fit
 _FITTED_SHARES = (0.3, 0.5, 0.8)  # and later, of what the prior leaves: neither is given up
 _WORTH_A_FIT = 3  # rounds still to go that make up for the draws that a fit gives up
-_FIT_WITH = 25  # effective draws for each unknown: a fit to fewer is to tempered weights
-_WAIT = 16  # rounds in which so many come of themselves are waited for
+_WAIT = 16  # rounds in which as many effective draws come as a fit needs are waited for
 _FIT_UNTIL = 0.5  # of the draws and of the time: the rest is for draws that are kept
 
 
@@ -185,7 +184,7 @@ def sample_importance(
             )
         may_fit = len(rounds.components) - given < max_fits and spent < _FIT_UNTIL
         rounds_left = (target - size) / (efficiency * round_size) if size > 0 else 0
-        enough = _FIT_WITH * dim
+        enough = EFFECTIVE_EACH * dim
         soon = size < enough < size + efficiency * round_size * _WAIT
         if rounds_left > _WORTH_A_FIT and may_fit and not soon:
             rounds.add(fit_mixture(rounds.v, rounds.log_weight(0), generator))

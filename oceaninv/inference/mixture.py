@@ -9,6 +9,7 @@ from torch import Tensor
 FREEDOM = 6.0  # tails heavier than any posterior's here, so that weights stay bounded
 _WIDER = 1.2  # than a normal fit: too narrow costs more draws than too wide
 _FIT_WITH = 6000
+EFFECTIVE_EACH = 25  # effective draws for each unknown that a fit is made with
 _ITERATIONS = 25
 
 
@@ -58,7 +59,7 @@ def fit_mixture(
     posterior over some rounds. The number of components falls with the draws that there are.
     """
     d = v.shape[1]
-    tempered = _temper(log_weight, 25 * d)
+    tempered = _temper(log_weight, EFFECTIVE_EACH * d)
     chosen = torch.multinomial(
         (tempered - tempered.max()).exp(), _FIT_WITH, replacement=True, generator=generator
     )

@@ -93,14 +93,20 @@ MISTAKES = [
 ]
 
 
+def changed(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """The file of a scenario of which `change` has changed the content."""
+    content = copy.deepcopy(yaml.safe_load(scenario_text("swellex96-2p")))
+    change(content)
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
 @pytest.mark.parametrize(("change", "message"), MISTAKES, ids=[m for _, m in MISTAKES])
 def test_each_mistake_gets_one_line_with_file_field_and_mend(
     tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str
 ) -> None:
-    content = copy.deepcopy(yaml.safe_load(scenario_text("swellex96-2p")))
-    change(content)
-    path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path = changed(tmp_path, change)
     with pytest.raises(InputError) as caught:
         load_scenario(path)
     line = str(caught.value)
@@ -164,10 +170,7 @@ def test_impossible_draws_from_the_prior_are_found(tmp_path: Path) -> None:
 def test_what_no_guide_can_have_is_found(
     tmp_path: Path, change: Callable[[dict[str, Any]], None], said: str
 ) -> None:
-    content = copy.deepcopy(yaml.safe_load(scenario_text("swellex96-2p")))
-    change(content)
-    path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path = changed(tmp_path, change)
     assert said in "".join(check_scenario(path))
 
 
