@@ -61,7 +61,8 @@ def test_reweighted_posterior_is_that_of_a_dense_grid(
 def test_weights_are_smoothed_and_the_raw_ones_kept(
     untrained: Model, measurement: Measurement
 ) -> None:
-    posterior = infer(measurement, model=untrained, seed=3, samples=10**6, effective_samples=1000)
+    # So many draws that the tail is heavy: of weights that are alike smoothing gains nothing.
+    posterior = infer(measurement, model=untrained, seed=3, samples=10**6, effective_samples=2000)
     raw = posterior.sample_stats["log_weight_raw"]
     smoothed, k = psis(raw)
     changed = np.count_nonzero(posterior.log_weight != raw)
@@ -71,8 +72,7 @@ def test_weights_are_smoothed_and_the_raw_ones_kept(
     evidence = np.logaddexp.reduce(raw) - np.log(float(posterior.attributes["n_draws"]))
     assert posterior.attributes["log_evidence"] == pytest.approx(evidence, abs=1e-9)
     assert posterior.log_weight.max() <= raw.max()
-    # As a rule there are more effective draws then, but a lifted weight may cost some.
-    assert effective_size(smoothed) >= 0.99 * effective_size(raw)
+    assert effective_size(smoothed) >= effective_size(raw)
 
 
 class Shifted(Model):
