@@ -246,7 +246,8 @@ def infer(
 ) -> None:
     """Posterior of a measurement, re-weighted to the exact likelihood unless `--raw`.
 
-    Where the weights are too uneven to be relied on, Markov chains go on from them.
+    Where the weights are too uneven to be relied on, Markov chains go on from them, and a mixture
+    fitted to theirs is re-weighted.
 
     Example: `oceaninv infer elba.nc --model north-elba-1993 -o posterior.nc`
     """

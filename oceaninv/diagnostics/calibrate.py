@@ -14,8 +14,7 @@ from oceaninv.diagnostics.joint import JointTest, joint_test
 from oceaninv.diagnostics.ranks import coverage, rank, region_rank, tarp_rank
 from oceaninv.diagnostics.uniformity import UniformityTest
 from oceaninv.errors import InputError
-from oceaninv.inference import Model
-from oceaninv.inference.importance import sample_importance
+from oceaninv.inference import Model, infer
 from oceaninv.inference.matched_field import TEMPERATURES, MatchedField, simulate_references
 from oceaninv.likelihood import log_likelihood
 from oceaninv.measurement import Measurement
@@ -24,7 +23,7 @@ from oceaninv.posterior import versions
 from oceaninv.scenario import Scenario
 from oceaninv.scenario.predict import predict
 from oceaninv.scenario.prior import Prior
-from oceaninv.weighted import normalised_weights, psis, resample
+from oceaninv.weighted import normalised_weights, resample
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int, str], None]
@@ -55,14 +54,13 @@ def calibrate(
         model: the trained model.
         n: simulations, drawn from the prior and the noise model.
         seed: of the simulations and of the draws.
-        reweighted: judge the posteriors re-weighted by the likelihood, not the raw network.
+        reweighted: judge the posteriors that `infer` gives, not the raw network.
         draws: draws of each posterior; where re-weighted, effective draws aimed at.
         progress: called with (done, n, "").
 
     Returns:
         As `calibrate_sampler`.
     """
-    prior = model.scenario.prior
 
     def raw(measurement: Measurement, stream: int) -> tuple[Array, Array | None]:
         generator = torch.Generator().manual_seed(stream)
@@ -70,16 +68,8 @@ def calibrate(
         return theta.numpy(), None
 
     def exact(measurement: Measurement, stream: int) -> tuple[Array, Array | None]:
-        of_theta = log_likelihood(model.scenario, measurement)
-        weighted = sample_importance(
-            lambda v: of_theta(prior.from_normal(v)),
-            model.proposal(measurement),
-            prior.dim,
-            target=draws,
-            max_draws=100 * draws,
-            generator=torch.Generator().manual_seed(stream),
-        )
-        return prior.from_normal(weighted.v).numpy(), psis(weighted.log_weight.numpy())[0]
+        posterior = infer(measurement, model=model, effective_samples=draws, seed=stream)
+        return posterior.samples, posterior.log_weight
 
     result = calibrate_sampler(
         model.scenario,

@@ -130,6 +130,7 @@ def sample_importance(
     max_draws: int = 500_000,
     max_seconds: float = math.inf,
     max_fits: int = 8,
+    least_efficiency: float = 0.0,
     generator: torch.Generator,
     report: Report | None = None,
     fitted: Proposal | None = None,
@@ -145,6 +146,8 @@ def sample_importance(
         max_draws: likelihoods computed at most.
         max_seconds: time after which no further round begins.
         max_fits: mixtures fitted at most.
+        least_efficiency: effective draws by draw below which it ends as soon as no fit may follow
+            that would mend it.
         generator: of all randomness.
         report: called after each round.
         fitted: another approximation, that half of the first draws are from.
@@ -171,7 +174,9 @@ def sample_importance(
             report(len(rounds), size)
 
         spent = max(len(rounds) / max_draws, (time.monotonic() - begun) / max(max_seconds, 1e-9))
-        if size >= target or spent >= 1:
+        may_fit = len(rounds.components) - given < max_fits and spent < _FIT_UNTIL
+        settled = not may_fit and rounds.count - first >= _WAIT
+        if size >= target or spent >= 1 or (settled and efficiency < least_efficiency):
             n = len(log_weight)
             return WeightedDraws(
                 rounds.v[-n:],
@@ -182,7 +187,6 @@ def sample_importance(
                 n_fits=len(rounds.components) - given,
                 log_proposal=rounds.log_proposal(first),
             )
-        may_fit = len(rounds.components) - given < max_fits and spent < _FIT_UNTIL
         rounds_left = (target - size) / (efficiency * round_size) if size > 0 else 0
         enough = EFFECTIVE_EACH * dim
         soon = size < enough < size + efficiency * round_size * _WAIT

@@ -1,7 +1,7 @@
 """`infer`: from a measurement to its posterior, re-weighted to the exact likelihood.
 
-Where the weights are too uneven to be relied on, Markov chains go on from them, and the posterior
-is theirs. A posterior that passed no check says so in its `warning`.
+Where the weights are too uneven to be relied on, Markov chains go on from the draws. A posterior
+that passed no check says so in its `warning`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,14 @@ from torch import Tensor
 
 from oceaninv.ensemble.draws import Draws, Progress
 from oceaninv.errors import InputError
-from oceaninv.inference.chain import chain_from
-from oceaninv.inference.importance import WeightedDraws, sample_importance
+from oceaninv.inference.chain import LOW_EFFICIENCY, go_on_from, unreliable
+from oceaninv.inference.importance import sample_importance
 from oceaninv.inference.model import Model, list_models
 from oceaninv.likelihood import log_likelihood
 from oceaninv.measurement import Measurement, read_measurement
 from oceaninv.posterior import Posterior, make_posterior
 from oceaninv.weighted import psis, thin
 
-LOW_EFFICIENCY = 0.01
-FEW_DRAWS = 200
-HEAVY_TAIL = 0.7
 _MEND = "give it more time by --max-seconds, or confirm it by mcmc"
 
 
@@ -50,8 +47,9 @@ def infer(
     The network proposes, the exact likelihood weighs (`importance`): the result does not depend
     on how well the network was trained, only the number of likelihoods does. The largest weights
     are smoothed (`psis`). Where fewer than 200 effective draws or 1 % are left, or a few draws
-    carry most of the weight (Pareto k above 0.7), Markov chains go on from the draws
-    (`chain_from`) until R-hat is below 1.01.
+    carry most of the weight (Pareto k above 0.7), Markov chains go on from the draws and a mixture
+    fitted to theirs is re-weighted, or, if that does not help either, they go on until R-hat is
+    below 1.01 (`go_on_from`).
 
     Args:
         measurement: the data, or their netCDF file.
@@ -62,8 +60,9 @@ def infer(
         seed: of all randomness.
         effective_samples: effective sample size at which sampling ends.
         max_seconds: time after which it ends at the latest (not with `raw`), and as long again
-            for the chains.
-        max_draws: number of likelihoods after which it ends at the latest; chains may take more.
+            for the chains and what comes of them.
+        max_draws: number of likelihoods after which a re-weighting ends at the latest; chains may
+            take more.
         progress: called with (effective sample size, its target, text).
 
     Returns:
@@ -71,13 +70,12 @@ def infer(
         `effective_sample_size`, `log_evidence`, `log_evidence_error` (of the weights before
         smoothing), `network_efficiency` (of the network alone, or beside the normal fit of several
         snapshots), `pareto_k`, `n_draws`, `n_likelihoods`, `model`. The weights before smoothing
-        are `log_weight_raw` in `sample_stats`. Where chains went on, the draws are theirs and have
-        no weights, `fallback`
-        says why, `rhat`, `ess`, `steps`, `burn_in` and `walkers` are as of `mcmc`,
-        `effective_sample_size` is `ess`, and efficiency, k and evidence remain those of the
-        weights. `warning` is one sentence on why the result is not to be relied on, where
-        `reliable` is 0. With `raw` there are no weights, nothing is checked and the
-        log-likelihood is NaN.
+        are `log_weight_raw` in `sample_stats`. Where chains went on, `fallback` says why and what
+        became of it; where the draws are theirs, these have no weights, `rhat`, `ess`, `steps`,
+        `burn_in` and `walkers` are as of `mcmc`, `effective_sample_size` is `ess`, and efficiency,
+        k and evidence remain those of the weights. `warning` is one sentence on why the result is
+        not to be relied on, where `reliable` is 0. With `raw` there are no weights, nothing is
+        checked and the log-likelihood is NaN.
 
     Raises:
         InputError: no model, or one that is not for this measurement.
@@ -107,7 +105,11 @@ def infer(
     proposal = model.proposal(measurement)
     of_theta = log_likelihood(scenario, measurement)
 
+    counted = 0
+
     def of_v(v: Tensor) -> Tensor:
+        nonlocal counted
+        counted += len(v)
         return of_theta(prior.from_normal(v))
 
     def report(n: int, size: float) -> None:
@@ -123,45 +125,49 @@ def infer(
         max_draws=max_draws,
         round_size=1024,  # small, so that a slow likelihood leaves time to learn
         max_seconds=max_seconds,
+        least_efficiency=LOW_EFFICIENCY,
         generator=generator,
         report=report,
         fitted=model.fitted_proposal(measurement),
     )
-    size = draws.effective_sample_size
-    raw_weight = draws.log_weight.numpy()
-    smoothed, tail = psis(raw_weight)
-    if size == 0:
+    if draws.effective_sample_size == 0:
         raise InferenceError(
             f"{measurement.name}: none of {draws.n_likelihoods} draws has a likelihood above zero "
             f"under {scenario.name}; check the scenario against the data"
         )
-    attributes |= {
-        "sample_efficiency": draws.sample_efficiency,
-        "effective_sample_size": size,
-        "log_evidence": draws.log_evidence,
-        "log_evidence_error": draws.log_evidence_error,
-        "network_efficiency": draws.proposal_efficiency,
-        "pareto_k": tail,
-        "n_draws": len(draws.v),
-        "n_likelihoods": draws.n_likelihoods,
-        "n_fits": draws.n_fits,
-    }
-    reason = _unreliable(draws, tail)
-    chain: Draws | str = ""
-    if reason:
-        chain = chain_from(
+    attributes["network_efficiency"] = draws.proposal_efficiency
+    chain: Draws | str | None = None
+    if reason := unreliable(draws):
+        draws, chain = go_on_from(
             draws,
             of_v,
+            proposal,
             samples=samples,
             effective_samples=effective_samples,
             seed=seed,
+            max_draws=max_draws,
             max_seconds=max_seconds,
+            report=report,
             progress=progress,
         )
         told = reason[0].upper() + reason[1:]
-        attributes["fallback"] = f"{told}: Markov chains went on from the draws."
+        ended = ", and a mixture fitted to theirs was re-weighted" if chain is None else ""
+        attributes["fallback"] = f"{told}: Markov chains went on from the draws{ended}."
+        reason = unreliable(draws)
+    raw_weight = draws.log_weight.numpy()
+    smoothed, tail = psis(raw_weight)
+    attributes |= {
+        "sample_efficiency": draws.sample_efficiency,
+        "effective_sample_size": draws.effective_sample_size,
+        "log_evidence": draws.log_evidence,
+        "log_evidence_error": draws.log_evidence_error,
+        "pareto_k": tail,
+        "n_draws": len(draws.v),
+        "n_likelihoods": counted,
+        "n_fits": draws.n_fits,
+    }
     if isinstance(chain, Draws):
-        attributes |= _of_chains(chain, draws, str(reason))
+        attributes |= _of_chains(chain, str(reason))
         return make_posterior(
             scenario,
             measurement,
@@ -194,11 +200,10 @@ def infer(
     )
 
 
-def _of_chains(chain: Draws, draws: WeightedDraws, reason: str) -> dict[str, str | float | int]:
+def _of_chains(chain: Draws, reason: str) -> dict[str, str | float | int]:
     """What a posterior by chains says of itself, beyond what its weights said."""
     of = chain.attributes
     told: dict[str, str | float | int] = {k: v for k, v in of.items() if k != "converged"}
-    told["n_likelihoods"] = draws.n_likelihoods + int(of["n_likelihoods"])
     told["effective_sample_size"] = of["ess"]
     told["reliable"] = of["converged"]
     if not of["converged"]:
@@ -208,22 +213,6 @@ def _of_chains(chain: Draws, draws: WeightedDraws, reason: str) -> dict[str, str
             f"effective draws); {_MEND}."
         )
     return told
-
-
-def _unreliable(draws: WeightedDraws, tail: float) -> str | None:
-    """Why weighted draws are not to be relied on, in words; None if they are."""
-    size = draws.effective_sample_size
-    if draws.sample_efficiency < LOW_EFFICIENCY or size < FEW_DRAWS:
-        return (
-            f"re-weighting left {size:.0f} effective draws out of {len(draws.v)} "
-            f"({draws.sample_efficiency:.2%})"
-        )
-    if tail > HEAVY_TAIL:
-        return (
-            f"a few re-weighted draws carry most of the weight (Pareto k {tail:.2f}, above "
-            f"{HEAVY_TAIL})"
-        )
-    return None
 
 
 def _model_of(measurement: Measurement) -> str:

@@ -116,6 +116,20 @@ def test_draws_and_time_are_limited_and_failures_weigh_nothing() -> None:
     assert draws.n_likelihoods == 4096
 
 
+def test_what_no_fit_can_mend_any_more_ends_early() -> None:
+    likelihood, _, mean, _ = problem(6, 1)
+
+    def ended(least: float, fits: int) -> int:
+        return sample_importance(
+            likelihood, student(mean + 2, 0.2), 6, round_size=512, max_draws=60_000, max_fits=fits,
+            least_efficiency=least, generator=torch.Generator().manual_seed(0),
+        ).n_likelihoods  # fmt: skip
+
+    assert ended(0.0, 0) == 60_000
+    assert ended(0.01, 0) == 16 * 512
+    assert ended(0.01, 8) == ended(0.0, 8), "a fit mends it"
+
+
 def test_error_of_the_evidence_is_that_of_repeated_runs() -> None:
     likelihood, evidence, mean, _ = problem(3, 5)
     scaled = []

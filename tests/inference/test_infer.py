@@ -101,12 +101,44 @@ def shifted(untrained: Model) -> Shifted:
     return Shifted(untrained.scenario, untrained.estimator, untrained.aid, {}, "shifted")
 
 
-def test_where_re_weighting_fails_markov_chains_go_on_to_the_exact_posterior(
-    shifted: Model, model: Model, measurement: Measurement, on_grid
+def test_where_re_weighting_fails_a_mixture_fitted_to_chains_is_re_weighted(
+    shifted: Model, measurement: Measurement, on_grid
 ) -> None:
+    posterior = infer(
+        measurement, model=shifted, seed=1, effective_samples=700, max_draws=1024, max_seconds=900.0
+    )
+    attributes = posterior.attributes
+    fallback = str(attributes["fallback"])
+    assert fallback.startswith("Re-weighting left ")
+    assert fallback.endswith(
+        ": Markov chains went on from the draws, and a mixture fitted to theirs was re-weighted."
+    )
+    assert attributes["method"] == "cINN + importance re-weighting"
+    assert attributes["reliable"] == 1
+    assert "warning" not in attributes
+    assert "rhat" not in attributes
+    assert float(attributes["sample_efficiency"]) > 0.3
+    assert float(attributes["network_efficiency"]) < 0.01
+    assert attributes["n_draws"] == 1024 < float(attributes["n_likelihoods"]) - 1024
+    mean, sd, evidence = on_grid
+    found = posterior.weights @ posterior.samples
+    spread = np.sqrt(posterior.weights @ (posterior.samples - found) ** 2)
+    assert np.abs((found - mean) / sd).max() < 0.15
+    assert np.abs(spread / sd - 1).max() < 0.15
+    assert abs(float(attributes["log_evidence"]) - evidence) < 4 * float(
+        attributes["log_evidence_error"]
+    )
+
+
+def test_where_that_fails_too_markov_chains_go_on_to_the_exact_posterior(
+    shifted: Model, model: Model, measurement: Measurement, on_grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = infer(measurement, model=model, seed=2, effective_samples=3000)
+    monkeypatch.setattr("oceaninv.inference.chain.HEAVY_TAIL", -10.0)
     posterior = infer(measurement, model=shifted, seed=1, max_draws=1024, max_seconds=900.0)
     attributes = posterior.attributes
     assert str(attributes["fallback"]).startswith("Re-weighting left ")
+    assert str(attributes["fallback"]).endswith(": Markov chains went on from the draws.")
     assert attributes["method"] == "cINN + MCMC (emcee)"
     assert posterior.log_weight is None
     assert posterior.chains == 4
@@ -119,7 +151,6 @@ def test_where_re_weighting_fails_markov_chains_go_on_to_the_exact_posterior(
     assert np.abs((posterior.samples.mean(0) - mean) / sd).max() < 0.15
     assert np.abs(posterior.samples.std(0) / sd - 1).max() < 0.15
     rng = np.random.default_rng(0)
-    exact = infer(measurement, model=model, seed=2, effective_samples=3000)
     n = 1000
     told_apart = c2st(equal_weight(posterior, n, rng), equal_weight(exact, n, rng), seed=0)
     assert told_apart.accuracy < 0.55
@@ -128,7 +159,7 @@ def test_where_re_weighting_fails_markov_chains_go_on_to_the_exact_posterior(
 def test_a_heavy_tail_sends_infer_on_too(
     model: Model, measurement: Measurement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oceaninv.inference.reweighting.HEAVY_TAIL", -10.0)
+    monkeypatch.setattr("oceaninv.inference.chain.HEAVY_TAIL", -10.0)
     attributes = infer(measurement, model=model, max_seconds=0.0).attributes
     assert str(attributes["fallback"]).startswith(
         "A few re-weighted draws carry most of the weight"
