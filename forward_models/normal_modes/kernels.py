@@ -14,12 +14,15 @@ from numba.core import event
 # infinity stay what they are.
 FAST = {"contract", "nsz", "arcp", "reassoc"}
 
-# What Python calls. Divisions by zero are numpy's, without a branch at each.
-kernel: Callable[..., Any] = partial(njit, cache=True, nogil=True, error_model="numpy")
+# What Python calls, and C does not, for which a way in would take the compiler time. Divisions by
+# zero are numpy's, without a branch at each.
+kernel: Callable[..., Any] = partial(
+    njit, cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True
+)
 
 # What kernels alone call: it has no way in from Python, which would take the compiler a second in
 # all, and a call from there ends the process.
-inner: Callable[..., Any] = partial(kernel, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+inner: Callable[..., Any] = partial(kernel, no_cpython_wrapper=True)
 
 
 class _CollectorOff(event.Listener):

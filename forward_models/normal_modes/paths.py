@@ -152,8 +152,9 @@ def follow(
                 above,
                 below,
             )
-        _carry(steps, last[0], count[0], 1, above, tile)
-        _carry(steps, last[1], count[1], -1, below, tile)
+        for side in range(2):
+            state = above if side == 0 else below
+            _carry(steps, last[side], count[side], 1 - 2 * side, state, tile)
         for m in range(VECTOR):
             if not busy[m]:
                 continue

@@ -133,13 +133,36 @@ def _read(text: str, where: str) -> tuple[list[str], Scenario | None]:
         return [_one_line(where, problem) for problem in _distinct(error)], None
 
 
+# What a value of the wrong kind should have been, by pydantic's type of the error.
+_KINDS = {
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "string_type": "an expression",
+    "list_type": "[a, b, ...]",
+    "tuple_type": "[a, b, ...]",
+    "dict_type": "{field: value, ...}",
+    "model_type": "{field: value, ...}",
+}
+
+
 def _distinct(error: ValidationError) -> list[Any]:
-    """The errors, one per field: of the branches of a union the last, most general, is told."""
-    last: dict[tuple[Any, ...], Any] = {}
+    """The errors, one per field.
+
+    Of the branches of a union that a value is of the wrong kind for, all are told, unless another
+    has it right and is wrong further down.
+    """
+    found: dict[tuple[Any, ...], Any] = {}
     for problem in error.errors():
         place = tuple(p for p in problem["loc"] if not _is_branch(p))
-        last[place] = {**problem, "loc": place}
-    return list(last.values())
+        kinds = [*found[place]["kinds"]] if place in found else []
+        if problem["type"] in _KINDS:
+            kinds.append(_KINDS[problem["type"]])
+        found[place] = {**problem, "loc": place, "kinds": list(dict.fromkeys(kinds))}
+
+    def entered(place: tuple[Any, ...]) -> bool:
+        return any(other != place and other[: len(place)] == place for other in found)
+
+    return [p for place, p in found.items() if p["type"] not in _KINDS or not entered(place)]
 
 
 def _is_branch(part: int | str) -> bool:
@@ -152,6 +175,8 @@ def _is_branch(part: int | str) -> bool:
 def _one_line(where: str, problem: Any) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     match problem["type"]:
+        case kind if kind in _KINDS and len(problem["kinds"]) > 1:
+            reason = f"{problem['input']!r} must be {' or '.join(problem['kinds'])}"
         case "missing":
             reason = "is missing; add it"
         case "extra_forbidden":

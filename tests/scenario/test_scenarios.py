@@ -88,6 +88,18 @@ MISTAKES = [
         _set("array", "depth", to={"start": 9, "stop": 9, "n": 3}),
         "array.depth: 9 m is given twice; give each",
     ),
+    (
+        _set("array", "depth", to={"start": 9, "stop": 90, "n": 0}),
+        "array.depth.n: 0: input should be greater than or equal to 2",
+    ),
+    (
+        _set("noise", "snr_db", to="loud"),
+        "noise.snr_db: 'loud' must be a number or {field: value, ...}",
+    ),
+    (
+        _set("environment", "water", "depth", to=[1, 2]),
+        "environment.water.depth: [1, 2] must be a number or an expression",
+    ),
     (_set("array", "depth", to=[10]), "array.depth: 10 m alone says nothing where amplitude"),
     (_set("environment", "water", "density", to=float("nan")), "must be a finite number"),
 ]
