@@ -174,11 +174,12 @@ def follow(
                 error = min(size, error * max(1.0, size / before[m] ** 2))
                 if unit == last_unit[m] and abs(value) < abs(last_value[m]):
                     better = _by_two(at[m] - last_at[m], last_value[m], last_slope[m], value, slope)
-                    # Its error: that of Newton's move, times the square of the last error or so.
-                    error = min(
-                        error, abs(better - move) / spacing[i] * min(1.0, 4.0 * before[m] ** 2)
-                    )
-                    move = better
+                    change = abs(better - move)
+                    # Of two values that are both rounding it makes anything.
+                    if change < 0.5 * abs(move):
+                        # Its error: that of Newton's move, times the square of the last or so.
+                        error = min(error, change / spacing[i] * min(1.0, 4.0 * before[m] ** 2))
+                        move = better
             last_at[m], last_value[m], last_slope[m], last_unit[m] = at[m], value, slope, unit
             at[m] += move
             before[m] = size

@@ -239,7 +239,7 @@ def infer(
         typer.Option(
             "--max-seconds",
             min=0.0,
-            help="Longest time spent on re-weighting, and on chains where these have to go on.",
+            help="Longest time spent on re-weighting; twice that where chains have to go on.",
         ),
     ] = 40.0,
     seed: Seed = 0,

@@ -75,8 +75,8 @@ def go_on_from(
         progress: called with (steps done, steps at most, how it stands) of chains.
 
     Returns:
-        The best weighted draws, and None where they can be relied on now; if not, what
-        `chain_from` returned.
+        The last weighted draws, and None where they can be relied on; if not, what `chain_from`
+        returned.
     """
     deadline = time.monotonic() + max_seconds
 
@@ -113,8 +113,7 @@ def go_on_from(
     )
     if unreliable(again) is None:
         return again, None
-    best = max(draws, again, key=lambda d: d.sample_efficiency)
-    return best, chain(best, _LONG)
+    return again, chain(again, _LONG)
 
 
 def chain_from(

@@ -7,6 +7,7 @@ that passed no check says so in its `warning`.
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +60,8 @@ def infer(
         raw: keep the network's draws as they are; no likelihood is computed.
         seed: of all randomness.
         effective_samples: effective sample size at which sampling ends.
-        max_seconds: time after which it ends at the latest (not with `raw`), and as long again
-            for the chains and what comes of them.
+        max_seconds: time after which it ends at the latest (not with `raw`), or twice that where
+            chains go on.
         max_draws: number of likelihoods after which a re-weighting ends at the latest; chains may
             take more.
         progress: called with (effective sample size, its target, text).
@@ -117,6 +118,7 @@ def infer(
             done = int(min(size, effective_samples))
             progress(done, int(effective_samples), f"{n} likelihoods")
 
+    begun = time.monotonic()
     draws = sample_importance(
         of_v,
         proposal,
@@ -146,7 +148,7 @@ def infer(
             effective_samples=effective_samples,
             seed=seed,
             max_draws=max_draws,
-            max_seconds=max_seconds,
+            max_seconds=begun + 2 * max_seconds - time.monotonic(),
             report=report,
             progress=progress,
         )
