@@ -54,8 +54,7 @@ def psis(log_weight: Array) -> tuple[Array, float]:
     Source: A. Vehtari, D. Simpson, A. Gelman, Y. Yao and J. Gabry, Pareto smoothed importance
     sampling, J. Mach. Learn. Res. 25(72), 1 (2024).
     """
-    n = len(log_weight)
-    size = math.ceil(min(n / 5, 3 * math.sqrt(n)))
+    size = _tail_size(len(log_weight))
     if size < _FEWEST_IN_TAIL:
         return log_weight, math.nan
     order = np.argsort(log_weight, kind="stable")[-size - 1 :]
@@ -77,12 +76,23 @@ def psis(log_weight: Array) -> tuple[Array, float]:
     return smoothed, k
 
 
+def tail_share(log_weight: Array) -> float:
+    """Share of the weight that the draws hold to which `psis` fits a tail; log_weight (n,)."""
+    weight = np.sort(normalised_weights(log_weight, len(log_weight)))
+    return float(weight[-_tail_size(len(weight)) :].sum())
+
+
+def _tail_size(n: int) -> int:
+    """Number of the largest of n weights that are a tail."""
+    return math.ceil(min(n / 5, 3 * math.sqrt(n)))
+
+
 def thin(log_weight: Array, n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Array]:
     """About n weighted draws that stand for all: their indices (m,) and log weights (m,).
 
     Rejection control (Liu, Chen & Wong 1998): draw i stays with probability min(1, w_i/c) and
     weight max(w_i, c), with c such that n are expected to stay. Expectations do not change, and
-    no heavy draw is lost.
+    no heavy draw is lost. Where chance leaves none, one is chosen by its weight.
     """
     index = np.flatnonzero(np.isfinite(log_weight))
     log_weight = log_weight[index]
@@ -90,6 +100,8 @@ def thin(log_weight: Array, n: int, rng: np.random.Generator) -> tuple[NDArray[n
         return index, log_weight
     threshold = _threshold(log_weight, n)
     kept = np.log(rng.random(len(index))) < log_weight - threshold
+    if not kept.any():
+        kept = rng.choice(len(index), 1, p=normalised_weights(log_weight, len(index)))
     return index[kept], np.maximum(log_weight[kept], threshold)
 
 

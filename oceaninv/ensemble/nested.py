@@ -89,16 +89,23 @@ def sample_nested(
                 timeout=max(settings.max_seconds - (time.monotonic() - begun), 0.0),
                 discard_exploration=True,
             )
-        if sampler.log_z is None or not math.isfinite(sampler.log_z):
+        # Its exploration is over, whose draws are given up, and those that count have not begun.
+        begins = sampler.explored and sampler.log_z is None
+        if not begins and not math.isfinite(-math.inf if sampler.log_z is None else sampler.log_z):
             raise RuntimeError(
                 "the likelihood is zero at every draw of the prior; check the scenario"
             )
-        if progress:
+        if progress and not begins:
             size = int(min(_size(sampler), settings.effective_samples))
             progress(size, settings.effective_samples, _stands(sampler))
         if path and (done or time.monotonic() - saved > _CHECKPOINT_SECONDS):
             _write(sampler, path)
             saved = time.monotonic()
+    if sampler.log_z is None:
+        raise RuntimeError(
+            f"nested sampling had only explored the prior after {sampler.n_like} likelihoods; give "
+            "it more steps"
+        )
     if not done:
         warnings.warn(
             f"nested sampling has not come to its end after {sampler.n_like} likelihoods: "

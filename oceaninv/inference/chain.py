@@ -14,14 +14,18 @@ from oceaninv.ensemble.chains import sample_ensembles
 from oceaninv.ensemble.draws import Array, ChainSettings, Draws, Progress
 from oceaninv.inference.importance import Proposal, Report, WeightedDraws, sample_importance
 from oceaninv.inference.mixture import fit_mixture
-from oceaninv.weighted import psis
+from oceaninv.weighted import psis, tail_share
 
 ENOUGH = 1000  # effective draws of every unknown, at which a chain ends
 LOW_EFFICIENCY = 0.01
 FEW_DRAWS = 200
 HEAVY_TAIL = 0.7
+# of the weight, in the draws that k is fitted to. Of weights that are nearly alike k says how the
+# last few per cent differ, which is of no matter, and is often large.
+HEAVY_SHARE = 0.2
 _WALKERS = 16  # by unknown: walkers of far modes hardly mix, and are then an effective draw each
 _SHORT = 100  # steps of a chain that a mixture is fitted to
+_FITTED_TO = 10_000  # draws at most
 _LONG = 20_000
 
 
@@ -33,8 +37,9 @@ def unreliable(draws: WeightedDraws) -> str | None:
             f"re-weighting left {size:.0f} effective draws out of {len(draws.v)} "
             f"({draws.sample_efficiency:.2%})"
         )
-    _, tail = psis(draws.log_weight.numpy())
-    if tail > HEAVY_TAIL:
+    log_weight = draws.log_weight.numpy()
+    _, tail = psis(log_weight)
+    if tail > HEAVY_TAIL and tail_share(log_weight) > HEAVY_SHARE:
         return (
             f"a few re-weighted draws carry most of the weight (Pareto k {tail:.2f}, above "
             f"{HEAVY_TAIL})"
@@ -80,11 +85,11 @@ def go_on_from(
     """
     deadline = time.monotonic() + max_seconds
 
-    def chain(start: WeightedDraws, max_steps: int) -> Draws | str:
+    def chain(start: WeightedDraws, max_steps: int, kept: int) -> Draws | str:
         return chain_from(
             start,
             log_likelihood,
-            samples=samples,
+            samples=kept,
             effective_samples=effective_samples,
             seed=seed,
             max_seconds=deadline - time.monotonic(),
@@ -92,7 +97,7 @@ def go_on_from(
             progress=progress,
         )
 
-    short = chain(draws, _SHORT)
+    short = chain(draws, _SHORT, _FITTED_TO)
     if isinstance(short, str):
         return draws, short
     generator = torch.Generator().manual_seed(seed + 1)
@@ -113,7 +118,7 @@ def go_on_from(
     )
     if unreliable(again) is None:
         return again, None
-    return again, chain(again, _LONG)
+    return again, chain(again, _LONG, samples)
 
 
 def chain_from(

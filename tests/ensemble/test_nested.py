@@ -112,6 +112,14 @@ def test_a_run_that_is_too_short_says_so() -> None:
     assert draws.attributes["converged"] == 0
 
 
+def test_exploration_may_end_with_a_stretch_of_the_run() -> None:
+    """Its draws are given up then, and there are no others: no likelihood is zero, though."""
+    drawn = sample_nested(
+        lambda v: -2.0 * ((v - 0.3) ** 2).sum(1), 2, ChainSettings(effective_samples=300), seed=3
+    )
+    assert drawn.attributes["log_evidence"] == pytest.approx(-np.log(5) - 0.09 / 1.25, abs=0.15)
+
+
 def test_likelihoods_that_vanish() -> None:
     with pytest.raises(RuntimeError, match="zero at every draw"):
         sample_nested(lambda v: np.full(len(v), -np.inf), 2, SHORT, seed=0)
