@@ -174,11 +174,11 @@ def test_a_heavy_tail_sends_infer_on_too(
 def test_a_heavy_tail_of_no_weight_is_no_reason_to_go_on() -> None:
     """Weights of a good network: nearly alike but for a few per cent, whose shape k is."""
     quantile = (np.arange(165) + 0.5) / 165
-    excess = np.concatenate([np.linspace(-0.1, 0, 2835), ((1 - quantile) ** -1.2 - 1) / 1.2])
+    excess = np.concatenate([np.linspace(-0.1, 0, 2835), ((1 - quantile) ** -0.9 - 1) / 0.9])
 
     def why(weight: np.ndarray) -> str | None:
         log_weight = torch.from_numpy(np.log(weight))
-        assert psis(log_weight.numpy())[1] > 1
+        assert psis(log_weight.numpy())[1] > 0.8
         return unreliable(
             WeightedDraws(
                 torch.zeros(len(weight), 1), log_weight, log_weight, 0.9, 1, 0, lambda v: v
@@ -186,7 +186,7 @@ def test_a_heavy_tail_of_no_weight_is_no_reason_to_go_on() -> None:
         )
 
     assert why(1.0 + 0.002 * excess) is None
-    assert "Pareto k" in str(why(1.0 + 0.4 * excess))
+    assert "Pareto k" in str(why(1.0 + excess))
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.0])
