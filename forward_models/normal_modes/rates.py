@@ -23,6 +23,7 @@ MERGING_LIMIT = 1e-7
 # A shot starts where its mode has decayed by exp(-TAIL): the square is 4e-18.
 TAIL = 20.0
 
+_LEAST = 1e-6  # of a step: a segment through which nothing changes is a part of one all the same
 SAMPLES = 9  # of the phase's rate along a segment
 _SHORT = 8.0  # largest phase, rad, of a segment whose rate is sampled once
 INTERFACE_MARGIN = 1.2  # between layers the interface wave may be slower than between half-spaces
@@ -55,11 +56,12 @@ def phase_rates(
 ) -> int:
     """Fills (segment, sample) steps per segment; returns the last segment where a mode oscillates.
 
-    Probes between x_min and x_max decay from their turning depths on the way down; the steepest
-    of those that have not died tells how fast anything that matters decays at a depth.
+    Probes between x_min and x_max decay from their turning depths on the way down; the next
+    steeper than those that have not died tells how fast anything that matters decays at a depth.
+    Where a dead one oscillates again, in a slower layer, its modes decay upwards from there too.
     """
     decay = np.zeros(_PROBES)
-    last_oscillating = -1
+    last_oscillating, revived = -1, False
     for s in range(thickness.size):
         for i in range(SAMPLES):  # slices take the compiler seconds
             rate[s, i] = 0.0
@@ -80,15 +82,10 @@ def phase_rates(
             q = middle
             if not short:
                 q = k_squared(omega, c_top[s], c_bottom[s], i / (SAMPLES - 1.0), n2)
-            steepest = 0.0
-            for n in range(_PROBES):
-                x = x_min + (x_max - x_min) * n / (_PROBES - 1.0)
-                if x <= q.real:
-                    decay[n] = 0.0
-                elif decay[n] < TAIL:
-                    steepest = x - q.real
-                    decay[n] += h / samples * math.sqrt(steepest)
+            revived = revived or _revives(decay, x_min, x_max, q.real)
+            steepest = _steepest(decay, x_min, x_max, q.real, h / samples)
             here = max(
+                _LEAST,
                 h * math.sqrt(max(q.real - x_min, 0.0) + abs(q.imag)) / PHASE_LIMIT,
                 h * math.sqrt(steepest + abs(q.imag)) / DECAY_LIMIT,
             )
@@ -106,7 +103,57 @@ def phase_rates(
         if short:
             for i in range(1, SAMPLES):
                 rate[s, i] = rate[s, 0]
+    if revived and not is_open:
+        _raise_from_below(omega, thickness, c_top, c_bottom, n2, x_min, x_max, rate)
     return last_oscillating
+
+
+@inner
+def _revives(decay: Any, x_min: float, x_max: float, q: float) -> bool:
+    """Whether a dead probe oscillates at a depth of k² = q."""
+    for n in range(_PROBES):
+        if decay[n] >= TAIL and x_min + (x_max - x_min) * n / (_PROBES - 1.0) <= q:
+            return True
+    return False
+
+
+@inner
+def _steepest(decay: Any, x_min: float, x_max: float, q: float, h: float) -> float:
+    """x - q of the first probe above all that live at a depth of k² = q; they decay over h."""
+    steepest, alive = 0.0, False
+    for n in range(_PROBES):
+        x = x_min + (x_max - x_min) * n / (_PROBES - 1.0)
+        if x <= q:
+            decay[n] = 0.0
+            alive = True
+        elif decay[n] < TAIL:
+            steepest, alive = x - q, True
+            decay[n] += h * math.sqrt(steepest)
+        elif alive:  # modes between the last that lives and this one may live
+            steepest, alive = x - q, False
+    return steepest
+
+
+@inner
+def _raise_from_below(
+    omega: float,
+    thickness: Any,
+    c_top: Any,
+    c_bottom: Any,
+    n2: bool,
+    x_min: float,
+    x_max: float,
+    rate: Any,
+) -> None:
+    """Makes the rates enough for modes that decay upwards, by probes on their way up."""
+    decay = np.full(_PROBES, TAIL)
+    for s in range(thickness.size - 1, -1, -1):
+        h = thickness[s]
+        for i in range(SAMPLES - 1, -1, -1):
+            if h > 0.0:
+                q = k_squared(omega, c_top[s], c_bottom[s], i / (SAMPLES - 1.0), n2)
+                steepest = _steepest(decay, x_min, x_max, q.real, h / SAMPLES)
+                rate[s, i] = max(rate[s, i], h * math.sqrt(steepest + abs(q.imag)) / DECAY_LIMIT)
 
 
 @inner
