@@ -19,7 +19,7 @@ from torch import Tensor
 
 from forward_models.environment import Environment
 from forward_models.errors import ModelInputError
-from forward_models.field import pressure, require_geometry
+from forward_models.field import place_row, pressure, require_geometry
 from forward_models.normal_modes import Modes, solve_modes
 from forward_models.normal_modes.batch import Numbers, as_tensor
 from forward_models.normal_modes.chunk import Attenuation
@@ -94,8 +94,11 @@ def time_series(
         ((1, 1, 1, 1), True)
     """
     samples = as_tensor(pulse)
-    ranges = torch.atleast_1d(as_tensor(range_m))
-    source, receiver = (torch.atleast_1d(as_tensor(v)) for v in (source_depth, receiver_depth))
+    source, receiver = (
+        place_row(name, values)
+        for name, values in (("source_depth", source_depth), ("receiver_depth", receiver_depth))
+    )
+    ranges = place_row("range_m", range_m)
     require_geometry(environment, source[None], receiver[None], ranges[None])
     low, high = _band(samples, sample_rate, band)
     earliest, latest = _arrivals(

@@ -97,7 +97,7 @@ class Environment:
             a shear speed of zero is a fluid.
         bottom, top: boundary conditions.
         attenuation_unit: an Acoustics Toolbox letter, see :mod:`forward_models.seabed`.
-        power_law: reference frequency (Hz) and exponent of the unit ``m``.
+        power_law: reference frequency (Hz, above zero) and exponent of the unit ``m``.
         interpolation: what is linear in depth within a segment, the sound speed or 1/c².
         volume_attenuation: absorption of sea water, added to the attenuation of every medium, the
             seabed too, as the Acoustics Toolbox does; None adds nothing.
@@ -203,6 +203,12 @@ class Environment:
                     f"environment: {name}: {getattr(self, name)!r} is unknown; use one of "
                     f"{', '.join(known)}"
                 )
+        reference, exponent = self.power_law
+        if not (0 < reference < math.inf and math.isfinite(exponent)):
+            raise ModelInputError(
+                f"environment: power_law: ({reference:g}, {exponent:g}) must be a finite reference "
+                "frequency above zero (Hz) and a finite exponent"
+            )
         if (self.bottom == "half_space") != (self.half_space_sound_speed is not None):
             raise ModelInputError(
                 f"environment: bottom: {self.bottom!r} does not agree with the half-space given; "

@@ -2,7 +2,8 @@
 
     p(r, z) = i √(2π/r) exp(-iπ/4) / ρ(z_s) · Σ φ(z_s) φ(z) exp(ikr) / √k
 
-(Jensen et al., *Computational Ocean Acoustics*, eq. 5.13, normalised to 1 at 1 m), with exp(-iωt).
+(Jensen et al., *Computational Ocean Acoustics*, eq. 5.13, normalised to 1 at 1 m), with exp(-iωt)
+and ρ(z_s) in g/cm³ the density at the source, see :func:`density_at_source`.
 It is the discrete part of the field: modes above the half-space speed or ``c_high`` are left out,
 which shows at ranges below a few water depths. Leaky modes add much of that.
 """
@@ -43,6 +44,8 @@ from forward_models.normal_modes.sums import by_distance, sum_cotangents, sum_mo
 from forward_models.rejected import spread, usable
 from forward_models.torch_modes import Device, Precision, pressure_on, require_double
 
+_ON_INTERFACE = 1e-6  # m, as for the spectral integral
+
 
 def pressure(
     environment: Environment,
@@ -80,32 +83,36 @@ def pressure(
             receivers are, gives NaN and is named in a warning; the others are computed.
 
     Raises:
-        ModelInputError: a source outside the water, a range that is not positive, a bad medium.
+        ModelInputError: a source outside the water, a range that is not positive, a bad medium, a
+            shape that does not fit the environments.
     """
     require_coherence(coherence)
     batch = len(environment)
-    given = [torch.atleast_1d(as_tensor(v)) for v in (source_depth, receiver_depth, range_m)]
-    source, receiver, ranges = (values.expand(batch, values.shape[-1]) for values in given)
+    source = _rows("source_depth", source_depth, "(B, S)", batch)
+    receiver = _rows("receiver_depth", receiver_depth, "(B, R)", batch)
+    ranges = _rows("range_m", range_m, "(B, K)", batch)
     depth = torch.cat([source, receiver], dim=1)
     n_sources, n_receivers, n_ranges = (values.shape[1] for values in (source, receiver, ranges))
     if device is not None:
         _require_plain(coherence, mode_limit, on_error)
         problem = make_problem(environment, frequency, c_high, leaky=leaky)
-        s, r = np.meshgrid(np.arange(n_sources), n_sources + np.arange(n_receivers), indexing="ij")
+        columns = np.arange(n_sources + n_receivers)
+        pairs = np.meshgrid(columns[:n_sources], columns[n_sources:], indexing="ij")
         result = _pairs_on(
             device,
             environment,
             problem,
             depth,
-            s.ravel(),
-            r.ravel(),
+            pairs[0].ravel(),
+            pairs[1].ravel(),
             ranges[:, None],
             attenuation,
             precision,
         )
-        return result.reshape(*result.shape[:2], *s.shape, -1)
+        return result.unflatten(2, (n_sources, n_receivers))
     require_double(precision)
     if coherence == "incoherent":
+        _require_mode_limit(mode_limit)
         problems = _misplaced(environment, source, receiver, ranges)
         good = usable(problems | environment.problems(), batch, on_error, stacklevel=3)
         if good is not None:
@@ -175,21 +182,26 @@ def array_pressure(
         mode_limit, on_error: as for :func:`pressure`.
 
     Raises:
-        ModelInputError: a source outside the water, a range that is not positive, a bad medium.
+        ModelInputError: a source outside the water, a range that is not positive, a bad medium, a
+            shape that does not fit the environments, sources or elements.
     """
     batch = len(environment)
     source = as_tensor(source_depth)
-    several = source.ndim == 2
-    source = source.expand(batch, -1) if several else source.expand(batch)[:, None]
-    receiver = as_tensor(receiver_depth)
+    several = source.ndim > 1
+    if several:
+        source = _fitted("source_depth", source, "(B, S)", batch, source.shape[-1])
+    else:
+        source = _fitted("source_depth", source, "(B,)", batch)[:, None]
+    receiver, distance = torch.atleast_1d(as_tensor(receiver_depth)), as_tensor(range_m)
     sources, elements = source.shape[1], receiver.shape[-1]
-    own_array = receiver.ndim == 3
-    shape = (batch, sources, elements) if own_array else (batch, elements)
-    column = np.arange(math.prod(shape[1:])).reshape(-1, elements)
-    distance = as_tensor(range_m)
-    if distance.ndim < 3:
-        distance = distance.expand(batch, elements)[:, None]
-    depth = torch.cat([source, receiver.expand(shape).flatten(1)], dim=1)
+    each, one = ("(B, S, R)", batch, sources, elements), ("(B, R)", batch, elements)
+    receiver = _fitted("receiver_depth", receiver, *(each if receiver.ndim > 2 else one))
+    column = np.arange(math.prod(receiver.shape[1:])).reshape(-1, elements)
+    if distance.ndim > 2:
+        distance = _fitted("range_m", distance, *each)
+    else:
+        distance = _fitted("range_m", distance, *one)[:, None]
+    depth = torch.cat([source, receiver.flatten(1)], dim=1)
     pairs = (
         np.repeat(np.arange(sources), elements),
         sources + np.broadcast_to(column, (sources, elements)).flatten(),
@@ -253,14 +265,26 @@ def _incoherent(
     )
     squares = sum_over_modes(phi[..., :n_sources], phi[..., n_sources:], radial)
     none = (modes.n_modes == 0)[..., None, None, None]
-    density = density_at_source(environment)[:, None, None, None, None]
+    density = density_at_source(environment, depth[:, :n_sources])[:, None, :, None, None]
     return torch.where(none, torch.nan, root(squares)) / density
 
 
-def density_at_source(environment: Environment) -> Tensor:
-    """(B,) g/cm³: sources lie in the water, whose density is that of the first segment."""
-    first = (environment.thickness.detach() > 0).to(torch.int8).argmax(dim=1)
-    return environment.density[torch.arange(len(environment)), first] / 1000.0
+def density_at_source(environment: Environment, depth: Tensor) -> Tensor:
+    """(B, S) g/cm³ at sources ``depth`` (B, S) m: that of the segment which each lies in.
+
+    A source on an interface lies in the medium above it, at the surface in the first one.
+    """
+    ends = environment.thickness.detach().cumsum(dim=1)
+    inside = (torch.minimum(depth.detach(), ends[:, -1:]) - _ON_INTERFACE).clamp(min=0.0)
+    # The first to end deeper, so that no padding is taken.
+    segment = torch.searchsorted(ends.contiguous(), inside.contiguous(), right=True)
+    return environment.density.gather(1, segment) / 1000.0
+
+
+def _density_of_pairs(environment: Environment, depth: Tensor, source: np.ndarray) -> Tensor:
+    """(B, P) g/cm³ at the sources of pairs, columns ``source`` (P,) of ``depth`` (B, D) m."""
+    columns, place = np.unique(source, return_inverse=True)
+    return density_at_source(environment, depth[:, columns])[:, place]
 
 
 def _pairs(
@@ -277,8 +301,7 @@ def _pairs(
     on_error: OnError,
 ) -> Tensor:
     """(B, F, P) pressure for pairs of columns of ``depth``, ``distance`` (B, P) apart."""
-    if mode_limit is not None and mode_limit < 1:
-        raise ModelInputError(f"mode_limit: {mode_limit} must be 1 or more")
+    _require_mode_limit(mode_limit)
     batch = len(environment)
     problems = _misplaced(
         environment, depth[:, np.unique(source)], depth[:, np.unique(receiver)], distance
@@ -295,7 +318,8 @@ def _pairs(
     result = _Pressure.apply(
         problem, source, receiver, attenuation, mode_limit, distance, depth, *problem.media
     )
-    return spread(result / density_at_source(environment)[:, None, None], good, batch)
+    result = result / _density_of_pairs(environment, depth, source)[:, None]
+    return spread(result, good, batch)
 
 
 def _pairs_on(
@@ -317,8 +341,14 @@ def _pairs_on(
         distance.flatten(1),
     )
     result = pressure_on(device, problem, depth, source, receiver, distance, attenuation, precision)
-    density = density_at_source(environment).to(result.device)
-    return result / density[:, None, None, None]
+    density = _density_of_pairs(environment, depth, source).to(result.device)
+    return result / density[:, None, :, None]
+
+
+def _require_mode_limit(mode_limit: int | None) -> None:
+    """Raises ModelInputError for a sum of no modes."""
+    if mode_limit is not None and mode_limit < 1:
+        raise ModelInputError(f"mode_limit: {mode_limit} must be 1 or more")
 
 
 def _require_plain(coherence: Coherence, mode_limit: int | None, on_error: OnError) -> None:
@@ -406,6 +436,34 @@ def require_geometry(
         "raise",
         stacklevel=2,
     )
+
+
+def place_row(name: str, values: Numbers) -> Tensor:
+    """(N,) float64, the same places for all environments; else a ModelInputError."""
+    row = torch.atleast_1d(as_tensor(values))
+    if row.ndim > 1:
+        raise ModelInputError(
+            f"{name}: shape {tuple(row.shape)} does not fit ({row.shape[-1]},); give one row, "
+            "the same for all environments"
+        )
+    return row
+
+
+def _rows(name: str, values: Numbers, axes: str, batch: int) -> Tensor:
+    """``values`` as (B, N), for each environment its own or the same; else a ModelInputError."""
+    rows = torch.atleast_1d(as_tensor(values))
+    return _fitted(name, rows, axes, batch, rows.shape[-1])
+
+
+def _fitted(name: str, values: Tensor, axes: str, *shape: int) -> Tensor:
+    """``values`` broadcast to ``shape``, whose ``axes`` are named; else a ModelInputError."""
+    given = tuple(values.shape)
+    pairs = zip(reversed(given), reversed(shape), strict=False)
+    if len(given) > len(shape) or any(n not in (1, wanted) for n, wanted in pairs):
+        raise ModelInputError(
+            f"{name}: shape {given} does not fit {axes} = {shape}; give each axis that length, or 1"
+        )
+    return values.expand(shape)
 
 
 def _misplaced(

@@ -98,8 +98,9 @@ def neighbouring_pressure(
 
     in_parallel(work, len(solved))
     by_array = torch.from_numpy(result).unflatten(-1, (own, elements)).movedim(2, 1)
-    by_array = by_array / density_at_source(environment)[:, None, None, None]
-    of_neighbours = torch.from_numpy(moved) / density_at_source(neighbours)[:, None, None]
+    by_array = by_array / density_at_source(environment, source_depth[:, :own])[..., None, None]
+    density = density_at_source(neighbours, source_depth[:, own:].reshape(-1, 1))
+    of_neighbours = torch.from_numpy(moved) / density[..., None]
     return torch.cat([by_array, of_neighbours.unflatten(0, (batch, each))], 1)
 
 

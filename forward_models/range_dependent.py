@@ -16,7 +16,7 @@ from torch import Tensor
 
 from forward_models.environment import Environment
 from forward_models.errors import ModelInputError
-from forward_models.field import density_at_source, require_geometry
+from forward_models.field import density_at_source, place_row, require_geometry
 from forward_models.mode_sums import (
     Coherence,
     intensity,
@@ -82,10 +82,9 @@ def adiabatic_pressure(
         >>> tuple(p.shape)
         (1, 1, 2, 3)
     """
-    at, source, receiver, ranges = (
-        torch.atleast_1d(as_tensor(v))
-        for v in (range_of_profile, source_depth, receiver_depth, range_m)
-    )
+    at = torch.atleast_1d(as_tensor(range_of_profile))
+    source = place_row("source_depth", source_depth)
+    receiver, ranges = place_row("receiver_depth", receiver_depth), place_row("range_m", range_m)
     _check_track(profiles, at)
     require_geometry(profiles[0], source[None], receiver[None], ranges[None])
     require_coherence(coherence)
@@ -120,7 +119,8 @@ def adiabatic_pressure(
         parts.append(torch.where(any_left, part, torch.nan))
         columns.append(column)
     order = np.argsort(np.concatenate(columns))
-    return torch.cat(parts, dim=-1)[..., order] / density_at_source(profiles)[0]
+    density = density_at_source(profiles[0], source[None])[0]
+    return torch.cat(parts, dim=-1)[..., order] / density[:, None, None]
 
 
 def _between(

@@ -29,12 +29,11 @@ from torch import Tensor
 
 from forward_models.environment import Environment
 from forward_models.errors import ModelInputError
-from forward_models.field import pressure, require_geometry
+from forward_models.field import place_row, pressure, require_geometry
 from forward_models.hankel import INCOMING, OUTGOING, STANDING, cylindrical_wave
 from forward_models.normal_modes.batch import (
     Numbers,
     Problem,
-    as_tensor,
     in_parallel,
     make_problem,
 )
@@ -98,9 +97,9 @@ def spectral_pressure(
             "half_space_shear_speed: the spectral integral is that of fluids; use zero"
         )
     problem = make_problem(environment, frequency, None)
-    source, receiver, ranges = (
-        torch.atleast_1d(as_tensor(v)).detach() for v in (source_depth, receiver_depth, range_m)
-    )
+    source = place_row("source_depth", source_depth).detach()
+    receiver = place_row("receiver_depth", receiver_depth).detach()
+    ranges = place_row("range_m", range_m).detach()
     batch = len(problem)
     require_geometry(environment, source[None], receiver[None], ranges[None])
     depth = torch.cat([source, receiver]).numpy()

@@ -153,6 +153,7 @@ def make_posterior(
         n_predictive: how many draws are predicted.
         n_prior: how many draws of the prior are kept.
     """
+    matched = match_scenario(measurement, scenario)
     theta, weights = _array(samples), None if log_weight is None else _array(log_weight)
     likelihood = _array(log_likelihood)
     rng = np.random.default_rng([seed, 1])
@@ -162,14 +163,14 @@ def make_posterior(
     provenance: dict[str, Attribute] = {
         "method": method,
         "seed": seed,
-        "data_hash": data_hash(measurement),
+        "data_hash": data_hash(matched),  # whatever the order of tones and receivers in its file
         "versions": versions(),
     }
     if weights is not None:
         provenance["sample_efficiency"] = effective_size(weights) / len(theta)
     return Posterior(
         scenario=scenario,
-        observed=match_scenario(measurement, scenario),
+        observed=matched,
         samples=theta,
         log_likelihood=likelihood,
         prior_samples=_array(scenario.prior.sample(n_prior, rng)),
@@ -184,6 +185,19 @@ def make_posterior(
 def equal_weight(posterior: Posterior, n: int, rng: np.random.Generator) -> Array:
     """Draw n equally weighted samples (n, d); heavy draws are repeated."""
     return posterior.samples[resample(posterior.log_weight, len(posterior.samples), n, rng)]
+
+
+def check_units(posterior: Posterior, other: Posterior, where: str) -> None:
+    """Refuse to set two posteriors of the same unknowns side by side in different units.
+
+    Raises:
+        InputError: names the first unknown that differs, as one line that begins with `where`.
+    """
+    for name, ours, theirs in zip(posterior.names, posterior.units, other.units, strict=True):
+        if ours != theirs:
+            raise InputError(
+                f"{where}: {name} is in '{ours}' and in '{theirs}'; give posteriors of one scenario"
+            )
 
 
 def write_posterior(posterior: Posterior, path: str | Path) -> None:

@@ -99,8 +99,8 @@ def thin(log_weight: Array, n: int, rng: np.random.Generator) -> tuple[NDArray[n
     if len(index) <= n:
         return index, log_weight
     threshold = _threshold(log_weight, n)
-    kept = np.log(rng.random(len(index))) < log_weight - threshold
-    if not kept.any():
+    kept = np.flatnonzero(np.log(rng.random(len(index))) < log_weight - threshold)
+    if not len(kept):
         kept = rng.choice(len(index), 1, p=normalised_weights(log_weight, len(index)))
     return index[kept], np.maximum(log_weight[kept], threshold)
 

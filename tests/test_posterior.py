@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 
 from oceaninv.errors import InputError
-from oceaninv.measurement import Measurement, read_measurement
+from oceaninv.measurement import Measurement, read_measurement, write_measurement
 from oceaninv.posterior import (
     Posterior,
     data_hash,
@@ -49,6 +49,20 @@ def test_a_posterior_comes_back_from_its_file_as_it_was(
     assert torch.equal(back.observed.data, weighted.observed.data)
     assert back.observed.kind == weighted.observed.kind
     assert [f.name for f in tmp_path.iterdir()] == ["p.nc"]
+
+
+def test_the_date_of_the_measurement_is_kept_in_the_posterior(
+    chains: Posterior, tmp_path: Path
+) -> None:
+    dated = {"date_created": "1996-05-10T23:15:00+00:00"}
+    observed = replace(chains.observed, attributes={**chains.observed.attributes, **dated})
+    write_measurement(observed, tmp_path / "m.nc")
+    recorded = read_measurement(tmp_path / "m.nc")
+    write_posterior(replace(chains, observed=recorded), tmp_path / "p.nc")
+    with xr.open_dataset(tmp_path / "p.nc", group="observed_data") as group:
+        assert group.attrs["date_created"] == dated["date_created"]
+    back = read_posterior(tmp_path / "p.nc").observed
+    assert back.attributes["date_created"] == dated["date_created"]
 
 
 def test_arviz_reads_the_file_and_sees_only_the_unknowns(chains: Posterior, tmp_path: Path) -> None:
@@ -156,6 +170,28 @@ def test_data_hash_changes_with_the_kind_and_the_number_of_snapshots(chains: Pos
 def test_data_hash_of_posteriors_kept_so_far_stays_valid() -> None:
     path = Path(__file__).parents[1] / "data" / "swellex96-vla.nc"
     assert data_hash(read_measurement(path)).startswith("9943d3fbc3464c62")
+
+
+def test_data_hash_of_a_posterior_does_not_depend_on_the_order_in_the_file() -> None:
+    path = Path(__file__).parents[1] / "data" / "swellex96-vla.nc"
+    m, scenario = read_measurement(path), load_scenario("swellex96-vla")
+    turned = replace(
+        m,
+        frequency=m.frequency.flip(0),
+        receiver_depth=m.receiver_depth.flip(0),
+        data=m.data.flip(1, 2),
+    )
+    for measurement in (m, turned):
+        posterior = make_posterior(
+            scenario,
+            measurement,
+            scenario.prior.sample(2, 1),
+            log_likelihood=np.zeros(2),
+            method="test",
+            seed=0,
+            n_predictive=1,
+        )
+        assert posterior.attributes["data_hash"] == data_hash(m)
 
 
 def _posterior(kind: str, *, weighted: bool) -> Posterior:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import cmath
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -137,11 +138,13 @@ def _deflated(
         2.0 ** np.arange(-1, 6) * spacing, np.linspace(0.5, 3, 21) * drift[lane].imag
     )
     elsewhere = here[np.argsort(np.abs(start[here] - start[lane]))]
+    aside = spacing * np.array([0.5, -0.5, 1.0, -1.0])
     trials = np.concatenate(
         [
             [start[lane] + drift[lane]],
             x[lane] + ladder,
             start[lane] + ladder,
+            (start[lane] + aside[:, None] + ladder).ravel(),
             (start + drift)[elsewhere],
         ]
     )
@@ -153,8 +156,8 @@ def _deflated(
     above = start[lane].real - items.x_min[item]
     passes = above < max(abs(drift[lane]), items.q_bottom[item].imag)
     beyond: list[complex] = []  # roots that are faster than any member without the loss
-    ladders = 2 * (1 + 2 * ladder.size)
-    for part in (slice(0, 2), slice(2, ladders), slice(ladders, None)):
+    ends = 2 * np.array([0, 1, 1 + 2 * ladder.size, 1 + 6 * ladder.size, trials.size // 2])
+    for part in map(slice, ends[:-1], ends[1:]):
         found, good = _apart(items, item, node[part], trials[part], others, spacing)
         good &= found.imag > -1e-6 * spacing
         members = found[good & (found.real > items.x_min[item])]
@@ -183,6 +186,13 @@ def _gone(
         below = 0.5 * spacing[inside].min(initial=limits[1][0], keepdims=True)
         held = zeros_within(region, inside.sum(keepdims=True), below)[0, 0].real
         gone[lanes.item == item] &= held <= inside.sum()
+        if held > inside.sum():
+            warnings.warn(
+                f"normal modes: {held - inside.sum():.0f} of {held:.0f} modes with Re k² between "
+                f"{limits[0][0]:g} and {limits[1][0]:g} rad²/m² were not found",
+                RuntimeWarning,
+                stacklevel=2,
+            )
     return gone
 
 

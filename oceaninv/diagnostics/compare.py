@@ -9,7 +9,7 @@ import numpy as np
 from oceaninv.diagnostics.c2st import C2st, c2st
 from oceaninv.diagnostics.distances import wasserstein
 from oceaninv.errors import InputError
-from oceaninv.posterior import Posterior, equal_weight, summarise
+from oceaninv.posterior import Posterior, check_units, equal_weight, summarise
 
 _FEWEST = 200  # draws below which a classifier learns nothing
 _FEWEST_DIFFERENT = 10  # two for each of the classifier's folds
@@ -57,13 +57,15 @@ def compare(
             fewer effective ones, because a classifier recognises neighbours in a chain.
 
     Raises:
-        InputError: the two have different unknowns, or one has too few different draws.
+        InputError: the two have different unknowns, or one in different units, or one of the two
+            has too few different draws.
     """
     if posterior.names != reference.names:
         raise InputError(
             f"unknowns: {', '.join(posterior.names)} against {', '.join(reference.names)}; compare "
             "posteriors of one scenario"
         )
+    check_units(posterior, reference, "unknowns")
     rng = np.random.default_rng(seed)
     n = min(draws, *(_independent(p) for p in (posterior, reference)))
     judged, judge = (equal_weight(p, n, rng) for p in (posterior, reference))

@@ -111,9 +111,9 @@ class WeightedDraws:
 
     @property
     def log_evidence_error(self) -> float:
-        """Standard error of the log evidence, sqrt(1/ESS − 1/n) (delta method)."""
+        """Standard error of the log evidence, sqrt(1/ESS − 1/n) (delta method); ∞ for one draw."""
         n, size = len(self.log_weight), self.effective_sample_size
-        return math.sqrt(max(1 / size - 1 / n, 0)) if size > 0 else math.inf
+        return math.sqrt(max(1 / size - 1 / n, 0)) if size > 0 and n > 1 else math.inf
 
 
 # likelihoods computed so far, effective sample size so far

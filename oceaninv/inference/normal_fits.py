@@ -257,6 +257,7 @@ def _linear(scenario: Scenario, data: Tensor, v: Tensor, n_snapshots: int | None
     rest = torch.view_as_real(residual / scale[:, 0]).flatten(1)
     information = 2 * slope @ slope.mT
     score = 2 * (slope @ rest[..., None])[..., 0]
+    finite &= torch.isfinite(information).all(-1).all(-1) & torch.isfinite(score).all(-1)
     return _Linear(
         torch.where(finite, density, -torch.inf),
         torch.where(finite[:, None], score, 0.0),

@@ -28,6 +28,7 @@ from oceaninv.scenario import Scenario, load_scenario
 from oceaninv.scenario.predict import correlation_length, predict
 from oceaninv.scenario.training import with_settings
 from oceaninv.simulation import TrainingSet, load_training_set, simulate
+from oceaninv.simulation.training_set import geometries_of
 
 _FRESH = 2048  # simulations for the remaining divergence: seconds, or a minute where each is fitted
 _FRESH_STREAM = 0xF4E5  # keeps them apart from the training set of the same seed
@@ -74,8 +75,8 @@ def train(
         The model, as written.
 
     Raises:
-        InputError: an unknown objective, a training set of another scenario or without variety,
-            or a checkpoint or a finished model of another training.
+        InputError: an unknown objective, too few simulations, a training set of another scenario
+            or without variety, or a checkpoint or a finished model of another training.
         TrainingError: the loss became NaN in the first epoch.
     """
     if not isinstance(scenario, Scenario):
@@ -98,7 +99,13 @@ def train(
     partial = (checkpoint, first_checkpoint, own_data, _unfinished(own_data), fitted)
     training_set = None if data is None else _given_set(data, scenario, n_simulations)
     in_all = training.n_simulations if training_set is None else len(training_set.parameters)
-    count = n_simulations or in_all
+    count = in_all if n_simulations is None else n_simulations
+    together = geometries_of(scenario) if training_set is None else training_set.geometries
+    if count <= together:  # some are held out, whole environments at a time
+        raise InputError(
+            f"{'' if data is None else f'{data}: '}n_simulations: {count} is too few to learn from "
+            f"some and hold out others; give at least {together + 1}"
+        )
     goes_on = resume and any(path.exists() for path in partial)
     if resume and not goes_on and (out / "model.json").exists():
         simulation_seed = seed if training_set is None else training_set.seed

@@ -14,6 +14,8 @@ of a csdm, and provenance by CF and ACDD.
 
 from __future__ import annotations
 
+import math
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +47,9 @@ _COORDINATES = {
     "receiver_depth": ("receiver", "m"),
     "range": ("range", "m"),
 }
+
+#: Propagation loss in decibels, with or without what it is relative to.
+_DECIBEL = re.compile(r"(dB|decibels?)((\s|//).*)?", re.IGNORECASE)
 
 
 def read_measurement(path: str | Path) -> Measurement:
@@ -114,9 +119,7 @@ def write_measurement(
         raise InputError(f"{path}: cannot be written ({error}); choose another place") from None
 
 
-_OWN_ATTRIBUTES = {
-    "oceaninv_schema", "time_convention", "n_snapshots", "Conventions", "date_created",
-}  # fmt: skip
+_OWN_ATTRIBUTES = {"oceaninv_schema", "time_convention", "n_snapshots", "Conventions"}
 
 
 def measurement_dataset(measurement: Measurement, convention: str) -> xr.Dataset:
@@ -240,6 +243,9 @@ def _values(dataset: xr.Dataset, name: str, where: str) -> np.ndarray:
         )
     if values.size == 0:
         raise InputError(f"{where}: {name}: holds no values; give at least one of each dimension")
+    units = " ".join(str(variable.attrs.get("units", "dB")).split())
+    if name == "transmission_loss" and not _DECIBEL.fullmatch(units):
+        raise InputError(f"{where}: {name}: units are '{units}'; convert it to dB")
     return values
 
 
@@ -303,12 +309,12 @@ def _n_snapshots(dataset: xr.Dataset, kind: Kind, where: str) -> int:
         return 1
     value = dataset.attrs.get("n_snapshots")
     try:
-        count = int(value)  # type: ignore[arg-type]
+        count = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        count = 0
-    if count < 1:
+        count = math.nan
+    if not (count >= 1 and count.is_integer()):
         raise InputError(
             f"{where}: n_snapshots: {value}; a csdm needs the number of independent snapshots "
-            "averaged in it, 1 or more"
+            "averaged in it, a whole number from 1 on"
         )
-    return count
+    return int(count)

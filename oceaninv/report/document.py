@@ -6,7 +6,7 @@ from pathlib import Path
 
 from oceaninv.errors import InputError
 from oceaninv.files import whole_file
-from oceaninv.posterior import Posterior
+from oceaninv.posterior import Posterior, check_units
 from oceaninv.report.html import html
 from oceaninv.report.pdf import write_pdf
 from oceaninv.report.style import MOST_LOOKS
@@ -19,7 +19,8 @@ def report(posteriors: Posterior | list[Posterior], path: str | Path) -> None:
     figures inside; `.pdf` has a page for each table and figure.
 
     Raises:
-        InputError: another suffix, no posterior or too many, or posteriors with different unknowns.
+        InputError: another suffix, no posterior or too many, or posteriors with different unknowns
+            or units.
     """
     path = Path(path)
     shown = [posteriors] if isinstance(posteriors, Posterior) else posteriors
@@ -31,6 +32,7 @@ def report(posteriors: Posterior | list[Posterior], path: str | Path) -> None:
                 f"report: unknowns {', '.join(shown[0].names)} and {', '.join(other.names)} "
                 "differ; give posteriors of one scenario"
             )
+        check_units(shown[0], other, "report")
     if len(shown) > MOST_LOOKS:
         raise InputError(
             f"report: {len(shown)} posteriors are more than figures can tell apart; give at most "

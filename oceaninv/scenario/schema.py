@@ -32,6 +32,9 @@ ATTENUATION_LETTER = {
     "loss parameter": "L",
 }
 
+#: What stands beside the unknowns in the file of a posterior: a variable of that name has no place.
+RESERVED_NAMES = ("chain", "draw", "log_weight")
+
 
 def _check_value(value: float | str) -> float | str:
     names_in(value)
@@ -263,6 +266,11 @@ class Scenario(_Part):
         for name in self.unknowns:
             if not name.isidentifier():
                 raise ValueError(f"unknowns.{name}: write the name with letters, digits and _")
+            if name in RESERVED_NAMES:
+                raise ValueError(
+                    f"unknowns.{name}: the file of a posterior has another '{name}'; choose any "
+                    f"name but {', '.join(RESERVED_NAMES)}"
+                )
             if name not in used:
                 raise ValueError(
                     f"unknowns.{name}: nothing in the scenario uses it; use it in environment, "

@@ -50,6 +50,16 @@ def test_posteriors_of_different_unknowns_are_refused() -> None:
         compare(_posterior(0), _posterior(0, scenario=scenario.name))
 
 
+def test_posteriors_in_different_units_are_refused() -> None:
+    whole = _posterior(0)
+    name, unknowns = whole.names[0], dict(whole.scenario.unknowns)
+    unit = unknowns[name].unit
+    unknowns[name] = unknowns[name].model_copy(update={"unit": "fathom"})
+    other = replace(whole, scenario=whole.scenario.model_copy(update={"unknowns": unknowns}))
+    with pytest.raises(InputError, match=f"unknowns: {name} is in '{unit}' and in 'fathom'; give"):
+        compare(whole, other)
+
+
 def test_posteriors_of_too_few_different_draws_are_refused() -> None:
     whole = _posterior(0)
     few = replace(whole, samples=np.repeat(whole.samples[:8], 100, axis=0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +16,13 @@ from forward_models import (
     HalfSpace,
     Layer,
     ModelInputError,
+    adiabatic_pressure,
     array_pressure,
     pressure,
     solve_modes,
+    spectral_pressure,
     stack,
+    time_series,
 )
 
 NAN = math.nan
@@ -94,6 +98,11 @@ SAND = HalfSpace(1700.0, 1900.0, 0.6)
             {"interpolation": "cubic"},
             "interpolation: 'cubic' is unknown; use one of c_lin",
         ),
+        ([WATER], {"power_law": (0.0, 1.0)}, "power_law: (0, 1) must be a finite reference freq"),
+        ([WATER], {"power_law": (-10.0, 1.5)}, "power_law: (-10, 1.5) must be a finite reference"),
+        ([WATER], {"power_law": (NAN, 1.0)}, "power_law: (nan, 1) must be a finite reference fr"),
+        ([WATER], {"power_law": (math.inf, 1.0)}, "power_law: (inf, 1) must be a finite reference"),
+        ([WATER], {"power_law": (100.0, NAN)}, "power_law: (100, nan) must be a finite reference"),
     ],
 )
 def test_a_bad_layer_is_named(layers: list[Layer], options: dict[str, Any], message: str) -> None:
@@ -138,6 +147,78 @@ def test_a_bad_question_is_named(changed: dict[str, Any], message: str) -> None:
         pressure(GUIDE, **({"frequency": [50.0]} | FIELD | changed))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("coherence", ["coherent", "incoherent"])
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_sum_of_no_modes_is_refused(limit: int, coherence: Any) -> None:
+    with pytest.raises(ModelInputError, match=f"^mode_limit: {limit} must be 1 or more$"):
+        pressure(GUIDE, [50.0], **FIELD, mode_limit=limit, coherence=coherence)
+
+
+TWO = stack([GUIDE, GUIDE])
+ARRAY = {"source_depth": [40.0], "receiver_depth": [[10.0, 60.0]], "range_m": [[900.0, 901.0]]}
+
+
+@pytest.mark.parametrize("how", [{}, {"coherence": "incoherent"}, {"device": "cpu"}])
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"source_depth": [[1.0], [2.0], [3.0]]}, "source_depth: shape (3, 1) does not fit (B, S)"),
+        ({"receiver_depth": [[[1.0, 2.0]]]}, "receiver_depth: shape (1, 1, 2) does not fit (B, R)"),
+        ({"range_m": [[900.0]] * 3}, "range_m: shape (3, 1) does not fit (B, K) = (2, 1); give ea"),
+    ],
+)
+def test_grids_that_do_not_fit_the_batch_are_named(
+    how: dict[str, Any], changed: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ModelInputError) as caught:
+        pressure(TWO, [50.0], **(FIELD | changed | how))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"source_depth": [1.0, 2.0, 3.0]}, "source_depth: shape (3,) does not fit (B,) = (2,); g"),
+        ({"source_depth": [[1.0]] * 3}, "source_depth: shape (3, 1) does not fit (B, S) = (2, 1)"),
+        ({"source_depth": [[[1.0]]]}, "source_depth: shape (1, 1, 1) does not fit (B, S) = (2, 1)"),
+        (
+            {"receiver_depth": [[1.0, 2.0]] * 3},
+            "receiver_depth: shape (3, 2) does not fit (B, R) =",
+        ),
+        (
+            {"source_depth": [[1.0, 2.0]], "receiver_depth": torch.ones(2, 3, 2)},
+            "receiver_depth: shape (2, 3, 2) does not fit (B, S, R) = (2, 2, 2)",
+        ),
+        ({"range_m": [900.0, 901.0, 902.0]}, "range_m: shape (3,) does not fit (B, R) = (2, 2); g"),
+        (
+            {"range_m": torch.ones(2, 3, 2)},
+            "range_m: shape (2, 3, 2) does not fit (B, S, R) = (2, ",
+        ),
+    ],
+)
+def test_arrays_that_do_not_fit_the_batch_are_named(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelInputError) as caught:
+        array_pressure(TWO, [50.0], **(ARRAY | changed))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["source_depth", "receiver_depth", "range_m"])
+@pytest.mark.parametrize(
+    "solve",
+    [
+        lambda **where: spectral_pressure(TWO, [50.0], **where),
+        lambda **where: time_series(TWO, [1.0, -1.0], 200.0, **where),
+        lambda **where: adiabatic_pressure(TWO, [0.0, 500.0], [50.0], **where),
+    ],
+)
+def test_places_that_are_one_row_for_all_environments(solve: Callable[..., Any], name: str) -> None:
+    where = FIELD | {name: [[1.0, 2.0, 3.0]] * 2}
+    with pytest.raises(ModelInputError, match=rf"^{name}: shape \(2, 3\) does not fit \(3,\); g"):
+        solve(**where)
 
 
 def test_depths_of_mode_functions_are_checked() -> None:

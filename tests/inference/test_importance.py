@@ -96,6 +96,17 @@ def test_both_modes_are_found_from_a_proposal_that_knows_one() -> None:
     assert share == pytest.approx(evidences.softmax(0)[1].item(), abs=0.05)
 
 
+def test_one_draw_says_nothing_of_its_error() -> None:
+    likelihood, _, mean, _ = problem(2, 0)
+    generator = torch.Generator().manual_seed(0)
+    for n in (1, 2):
+        draws = sample_importance(
+            likelihood, student(mean, 0.25), 2, max_draws=n, generator=generator
+        )
+        assert len(draws.v) == n
+        assert math.isinf(draws.log_evidence_error) == (n == 1)
+
+
 def test_draws_and_time_are_limited_and_failures_weigh_nothing() -> None:
     def nowhere(v: torch.Tensor) -> torch.Tensor:
         return torch.full((len(v),), math.nan)

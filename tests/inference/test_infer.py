@@ -251,6 +251,11 @@ def test_a_measurement_the_model_was_not_trained_for_is_refused(
         infer(measurement)
     with pytest.raises(InputError, match="samples: 0 is too few"):
         infer(measurement, model=model, samples=0)
+    with pytest.raises(InputError, match="max_draws: 0 is too few"):
+        infer(measurement, model=model, max_draws=0)
+    for seed in (-1, 2**64):
+        with pytest.raises(InputError, match=f"seed: {seed} is no seed; give one from 0 to"):
+            infer(measurement, model=model, seed=seed)
 
 
 def test_few_effective_draws_are_said_plainly(model: Model, measurement: Measurement) -> None:

@@ -18,7 +18,7 @@ from oceaninv.inference.matched_field import simulate_references
 from oceaninv.inference.training import noisy_pairs
 from oceaninv.measurement import Measurement
 from oceaninv.measurement.synthetic import synthetic_measurement
-from oceaninv.scenario import Scenario
+from oceaninv.scenario import Scenario, load_scenario
 from oceaninv.simulation import TrainingSet, simulate
 
 
@@ -199,6 +199,22 @@ def test_a_finished_model_of_another_scenario_or_other_simulations_is_not_taken_
     simulate(scenario, 2000, tmp_path / "set.zarr", seed=7)
     with pytest.raises(InputError, match=r"simulation_seed: .* \(1, not 7\)"):
         train(scenario, out=model_directory, data=tmp_path / "set.zarr", seed=1, resume=True)
+
+
+def test_too_few_simulations_are_refused_before_anything_is_done(
+    scenario: Scenario, model_directory: Path, tmp_path: Path
+) -> None:
+    out, data = tmp_path / "m", tmp_path / "set.zarr"
+    shutil.copytree(model_directory, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    fours = load_scenario("swellex96-vla")  # four simulations in a row share an environment
+    for problem, n, fewest in ((scenario, 0, 2), (scenario, 1, 2), (fours, 4, 5)):
+        with pytest.raises(InputError, match=f"^n_simulations: {n} is too few .* least {fewest}$"):
+            train(problem, out=out, n_simulations=n)
+    simulate(scenario, 1, data, seed=0)
+    with pytest.raises(InputError, match=r"set\.zarr: n_simulations: 1 is too few .* least 2$"):
+        train(scenario, out=out, data=data)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_unfit_training_sets_are_refused(scenario: Scenario, tmp_path: Path) -> None:

@@ -80,6 +80,14 @@ def _nan(name: str) -> Change:
     return change
 
 
+def _units(name: str, units: str) -> Change:
+    def change(dataset: xr.Dataset) -> xr.Dataset:
+        dataset[name].attrs["units"] = units
+        return dataset
+
+    return change
+
+
 def _unsymmetric(dataset: xr.Dataset) -> xr.Dataset:
     dataset["csdm_real"].values[0, 0, 1] += 5
     return dataset
@@ -139,6 +147,18 @@ FAULTS: list[tuple[str, Change, str]] = [
     ("pressure", _silent, "pressure at 200 Hz: is zero at every receiver in snapshot 2 (and in 0 "),
     ("csdm", _drop_attribute("n_snapshots"), "n_snapshots: None"),
     ("csdm", lambda d: d.assign_attrs(n_snapshots=0), "n_snapshots: 0"),
+    ("csdm", lambda d: d.assign_attrs(n_snapshots=2.7), "n_snapshots: 2.7; a csdm needs"),
+    ("csdm", lambda d: d.assign_attrs(n_snapshots=np.inf), "n_snapshots: inf; a csdm needs"),
+    ("csdm", lambda d: d.assign_attrs(n_snapshots=np.nan), "n_snapshots: nan; a csdm needs"),
+    ("csdm", lambda d: d.assign_attrs(n_snapshots=[2, 3]), "n_snapshots: [2 3]; a csdm needs"),
+    *(
+        (
+            "transmission_loss",
+            _units("transmission_loss", units),
+            f"transmission_loss: units are '{units}'; convert it to dB",
+        )
+        for units in ("1", "Pa", "dBV", "m dB")
+    ),
     ("csdm", _unsymmetric, "csdm at 100 Hz: is zero or not equal to its own conjugate"),
     ("csdm", lambda d: d.assign(csdm_real=-d["csdm_real"]), "negative eigenvalue"),
 ]
@@ -155,6 +175,18 @@ def test_each_fault_gets_one_line(tmp_path: Path, kind: str, change: Change, mes
     assert line.startswith(f"{path}: ")
     assert message in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("units", ["dB", "db", "dB re 1 m", "dB re 1 m^2", "dB//1m", "decibel"])
+def test_decibels_are_read_however_they_are_spelled(tmp_path: Path, units: str) -> None:
+    path, before = tmp_path / "m.nc", measurement("transmission_loss")
+    write_measurement(before, path)
+    _units("transmission_loss", units)(xr.load_dataset(path)).to_netcdf(path)
+    assert torch.equal(read_measurement(path).data, before.data)
+    unnamed = xr.load_dataset(path)
+    del unnamed["transmission_loss"].attrs["units"]
+    unnamed.to_netcdf(path)
+    assert torch.equal(read_measurement(path).data, before.data)
 
 
 def test_a_dead_receiver_is_read(tmp_path: Path) -> None:

@@ -167,6 +167,12 @@ def test_what_cannot_be_reported_is_refused(pressure: Posterior, loss: Posterior
         report([], "r.html")
     with pytest.raises(InputError, match="give posteriors of one scenario"):
         report([pressure, loss], "r.html")
+    unknowns = dict(pressure.scenario.unknowns)
+    name, unknown = next(iter(unknowns.items()))
+    unknowns[name] = unknown.model_copy(update={"unit": "fathom"})
+    scenario = pressure.scenario.model_copy(update={"unknowns": unknowns})
+    with pytest.raises(InputError, match=f"report: {name} is in '{unknown.unit}' and in 'fathom'"):
+        report([pressure, replace(pressure, scenario=scenario)], "r.html")
     with pytest.raises(InputError, match=r"16 posteriors are more than .*; give at most 15"):
         report([pressure] * 16, "r.html")
 

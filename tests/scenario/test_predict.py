@@ -8,7 +8,7 @@ import yaml
 
 from forward_models import Environment, HalfSpace, Layer, pressure
 from oceaninv.scenario import load_scenario, scenario_text
-from oceaninv.scenario.predict import predict
+from oceaninv.scenario.predict import predict, predict_neighbours
 
 
 def test_pressure_is_that_of_the_environment_written_out() -> None:
@@ -90,3 +90,18 @@ def test_no_mode_grows_with_range(theta: tuple[float, float]) -> None:
     scenario = load_scenario("swellex96-2p")
     replica = predict(scenario, torch.tensor([theta], dtype=torch.float64))
     assert float(replica.abs().max()) < 0.1  # 20 dB of loss over 1 km
+
+
+def test_a_mode_of_the_sediment_is_found_where_it_all_but_meets_one_of_the_water() -> None:
+    """There two paths end in one root, and the other lies half a spacing aside of both."""
+    scenario = load_scenario("swellex96-vla")
+    theta = torch.tensor(
+        [1243.832, 73.15925, 216.4861, -1.071734, 22.76266, 1573.903, 20.10509, 1.80877, 0.7032351],
+        dtype=torch.float64,
+    ).repeat(3, 1)
+    theta[1, scenario.names.index("sediment_top_speed")] += 1e-3
+    theta[2, scenario.names.index("sediment_thickness")] += 1e-5
+    p = predict(scenario, theta)
+    size = p.abs().max()
+    assert (p - p[:1]).abs().max() < 2e-5 * size
+    assert (p - predict_neighbours(scenario, theta[None])[0]).abs().max() < 1e-8 * size

@@ -20,6 +20,7 @@ from oceaninv.scenario import (
     scenario_text,
 )
 from oceaninv.scenario.predict import build, profile
+from oceaninv.scenario.schema import RESERVED_NAMES
 
 BUILTIN = {
     "north-elba-1993": (12, 1, 48),
@@ -74,6 +75,13 @@ MISTAKES = [
     (
         _set("unknowns", "tilt", to={"prior": {"uniform": [0, 1]}, "unit": "", "long_name": ""}),
         "unknowns.tilt: nothing in the scenario uses it",
+    ),
+    *(
+        (
+            _set("unknowns", name, to={"prior": {"uniform": [0, 1]}, "unit": "", "long_name": ""}),
+            f"unknowns.{name}: the file of a posterior has another '{name}'; choose any name but",
+        )
+        for name in RESERVED_NAMES
     ),
     (_set("frequencies", to=[1]), "frequencies: is not a field"),
     (_set("frequency", to=[200, 100]), "frequency: must increase"),
