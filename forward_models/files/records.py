@@ -1,8 +1,8 @@
 """List-directed records, the layout that all input files of the Acoustics Toolbox share.
 
-Values are separated by blanks, tabs or commas; text stands in single quotes; ``/`` ends a record
-and leaves the values not given at their defaults; ``3*0.5`` repeats; ``!`` starts a comment, and
-whatever follows the values that a record needs is comment too.
+Values are separated by blanks, tabs or commas; text stands in quotes, single or double; ``/`` ends
+a record and leaves the values not given at their defaults; ``3*0.5`` repeats; ``!`` starts a
+comment, and whatever follows the values that a record needs is comment too.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from forward_models.errors import ModelInputError
 
 _TOKEN = re.compile(
-    r"'(?P<text>(?:[^']|'')*)'|(?P<slash>/)|(?P<comment>!.*)|(?P<null>,\s*,)|(?P<open>'.*)"
-    r"|(?P<bare>[^\s,/!']+)"
+    r"'(?P<text>(?:[^']|'')*)'|\"(?P<quote>(?:[^\"]|\"\")*)\"|(?P<slash>/)|(?P<comment>!.*)"
+    r"|(?P<null>,\s*,)|(?P<open>['\"].*)|(?P<bare>[^\s,/!'\"]+)"
 )
 
 
@@ -110,6 +110,8 @@ class Records:
                         return tokens, True
                     case "text":
                         tokens.append(match["text"].replace("''", "'"))
+                    case "quote":
+                        tokens.append(match["quote"].replace('""', '"'))
                     case "bare":
                         tokens += _repeated(match["bare"])
                     case "null":

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from forward_models.environment import Environment, OnError
+from forward_models.errors import ModelInputError
 from forward_models.normal_modes.batch import (
     Numbers,
     Problem,
@@ -120,6 +121,10 @@ def solve_modes(
     """
     batch = len(environment)
     depths = torch.atleast_1d(as_tensor(depth))
+    if depths.ndim > 2 or (depths.ndim == 2 and depths.shape[0] not in (1, batch)):
+        raise ModelInputError(
+            f"depth: shape {tuple(depths.shape)} fits neither (D,) nor (B, D) with B = {batch}"
+        )
     at = depths.expand(batch, depths.shape[-1])
     problems = {
         row: f"depth: {float(at[row, column]):g} m must be finite and zero or more"

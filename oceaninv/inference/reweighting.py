@@ -80,7 +80,7 @@ def infer(
 
     Raises:
         InputError: no model, or one that is not for this measurement; `samples` or `max_draws`
-            below 1, or a seed that is not from 0 to 2**63 - 1.
+            below 1, or a seed that is not from 0 to 2**32 - 1.
         InferenceError: every draw has likelihood zero.
     """
     if not isinstance(measurement, Measurement):
@@ -91,8 +91,8 @@ def infer(
         raise InputError(f"samples: {samples} is too few; ask for at least 1")
     if max_draws < 1:
         raise InputError(f"max_draws: {max_draws} is too few; allow at least 1")
-    if not 0 <= seed < 2**63:
-        raise InputError(f"seed: {seed} is no seed; give one from 0 to 2**63 - 1")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed: {seed} is no seed; give one from 0 to 2**32 - 1")
     scenario, prior = model.scenario, model.scenario.prior
     generator = torch.Generator().manual_seed(seed)
     attributes: dict[str, str | float | int] = {"model": model.name}

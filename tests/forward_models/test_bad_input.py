@@ -325,3 +325,8 @@ def test_a_sound_batch_warns_of_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pressure(GUIDE, [50.0], **FIELD, on_error="nan")
+
+
+def test_depths_of_another_number_of_environments_are_refused() -> None:
+    with pytest.raises(ModelInputError, match=r"depth: shape \(3, 1\) fits neither .* B = 2"):
+        solve_modes(stack([GUIDE, GUIDE]), [50.0], depth=[[1.0], [2.0], [3.0]])

@@ -76,6 +76,12 @@ def test_other_bottoms_and_tops(tmp_path: Path, letter: str, bottom: str) -> Non
     assert (e.top, e.attenuation_unit, e.interpolation) == ("rigid", "Q", "c_linear")
 
 
+def test_text_may_stand_in_double_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "double.env"
+    path.write_text(SEDIMENT.replace("'Two layers, it''s / quoted'", '"Two ""layers\'"'))
+    assert read_env(path).title == "Two \"layers'"
+
+
 def test_source_and_receiver_depths_may_be_absent(tmp_path: Path) -> None:
     env = read_env(written(tmp_path, SEDIMENT[: SEDIMENT.index("1               ! NSD")]))
     assert env.source_depth == ()
