@@ -41,7 +41,7 @@ def unreliable(draws: WeightedDraws) -> str | None:
     _, tail = psis(log_weight)
     if tail > HEAVY_TAIL and tail_share(log_weight) > HEAVY_SHARE:
         return (
-            f"a few re-weighted draws carry most of the weight (Pareto k {tail:.2f}, above "
+            f"a few re-weighted draws carry much of the weight (Pareto k {tail:.2f}, above "
             f"{HEAVY_TAIL})"
         )
     return None
