@@ -112,23 +112,30 @@ def phase_rates(
 def _revives(decay: Any, x_min: float, x_max: float, q: float) -> bool:
     """Whether a dead probe oscillates at a depth of k² = q."""
     for n in range(_PROBES):
-        if decay[n] >= TAIL and x_min + (x_max - x_min) * n / (_PROBES - 1.0) <= q:
+        if decay[n] > TAIL and x_min + (x_max - x_min) * n / (_PROBES - 1.0) <= q:
             return True
     return False
 
 
 @inner
 def _steepest(decay: Any, x_min: float, x_max: float, q: float, h: float) -> float:
-    """x - q of the first probe above all that live at a depth of k² = q; they decay over h."""
+    """x - q of the first probe above all that live at a depth of k² = q; they decay over h.
+
+    Dead is one that has decayed by a whole step more than matters, and had so a sample before:
+    rates fall from one sample to the next, and no step may reach from where a mode lives into the
+    coarse ones behind.
+    """
     steepest, alive = 0.0, False
     for n in range(_PROBES):
         x = x_min + (x_max - x_min) * n / (_PROBES - 1.0)
         if x <= q:
             decay[n] = 0.0
             alive = True
-        elif decay[n] < TAIL:
+            continue
+        grown = h * math.sqrt(x - q)
+        if decay[n] - grown < TAIL + DECAY_LIMIT:
             steepest, alive = x - q, True
-            decay[n] += h * math.sqrt(steepest)
+            decay[n] += grown
         elif alive:  # modes between the last that lives and this one may live
             steepest, alive = x - q, False
     return steepest
@@ -146,7 +153,7 @@ def _raise_from_below(
     rate: Any,
 ) -> None:
     """Makes the rates enough for modes that decay upwards, by probes on their way up."""
-    decay = np.full(_PROBES, TAIL)
+    decay = np.full(_PROBES, np.inf)
     for s in range(thickness.size - 1, -1, -1):
         h = thickness[s]
         for i in range(SAMPLES - 1, -1, -1):

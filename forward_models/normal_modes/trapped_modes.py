@@ -34,6 +34,7 @@ def trapped_modes(
     order = ranked(lanes.item, real_x, lanes.node)
     lanes, x = lanes[order], real_x[order]
     distance = neighbour_distance(lanes, x)
+    x = _above_cut_off(items, lanes, x)
     drift = np.empty(x.size, np.complex128)
     lossy = items.lossy()[lanes.item]
     enough = np.where(lossy | (not exact), _NEARLY, _POLISHED) * distance + _ROUNDING * x
@@ -81,11 +82,23 @@ def newton_step(
 
 def _from_cut_off(items: Items, lanes: Lanes, x: np.ndarray, move: np.ndarray) -> np.ndarray:
     """Newton's ``move`` in x = q + γ², taken in γ, in which W is smooth at cut-off, and γ ≥ 0."""
-    lossless = (items.kind == PERTURBED_HALF_SPACE) & (items.q_bottom.imag == 0.0)
-    branch = (items.kind == HALF_SPACE) | lossless
+    branch = _has_branch_point(items)
     if not branch.any():
         return move
     q = items.q_bottom.real[lanes.item]
     gamma2 = np.maximum(x - q, _LEAST * x)
     gamma = np.maximum(np.sqrt(gamma2) + 0.5 * move / np.sqrt(gamma2), np.sqrt(_LEAST * x))
     return np.where(branch[lanes.item], q + gamma**2 - x, move)
+
+
+def _above_cut_off(items: Items, lanes: Lanes, x: np.ndarray) -> np.ndarray:
+    """``x``, a root that its search left below the branch point q as far above: γ there is real."""
+    q = items.q_bottom.real[lanes.item]
+    below = _has_branch_point(items)[lanes.item] & (x <= q)
+    return np.where(below, q + np.maximum(q - x, _LEAST * q), x)
+
+
+def _has_branch_point(items: Items) -> np.ndarray:
+    """(items,) whether W of the real guide has one at cut-off."""
+    lossless = (items.kind == PERTURBED_HALF_SPACE) & (items.q_bottom.imag == 0.0)
+    return (items.kind == HALF_SPACE) | lossless

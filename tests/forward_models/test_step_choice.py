@@ -97,3 +97,28 @@ def test_a_guide_as_fast_throughout_as_the_fastest_mode_has_none() -> None:
     alone = pressure(other, [50.0], source_depth=[50.0], receiver_depth=[40.0], range_m=[3000.0])
     torch.testing.assert_close(p[:1], alone, rtol=1e-12, atol=0)
     assert solve_modes(other, [50.0], c_high=1500.0).n_modes.item() == 0
+
+
+def test_mode_functions_die_within_rock_between_water_and_mud() -> None:
+    """Probes die within the rock between two samples of it; what they leave is coarse."""
+    guide = Environment.from_layers(
+        [
+            Layer([0, 135.36], [1500, 1495]),
+            Layer([135.36, 177.42], [2716.65, 2716.65], 1808.8),
+            Layer([177.42, 185.62], [1350, 1450], 1253.2),
+        ],
+        HalfSpace(3322.2, 2152.9, 0.0049),
+    )
+    modes = solve_modes(guide, [1108.7], depth=np.linspace(0, 185.62, 400), c_high=2000.0)
+    assert modes.mode_function.abs().max() < 1.0
+
+
+def test_a_mode_that_its_search_leaves_below_the_branch_point_comes_back() -> None:
+    """Its wavenumber became six times that of the water."""
+    water = Layer([0, 68.09792877749473], [1500.1628537132326, 1500.1628537132326])
+    guide = Environment.from_layers([water], HalfSpace(1907.4100659454575, 1819.5736690954946))
+    frequency = 401.2818859666188
+    k = solve_modes(guide, [frequency]).wavenumber[0, 0].real
+    assert len(k) == 23
+    assert k.max() < 2 * np.pi * frequency / 1500.1628
+    assert k.min() == pytest.approx(2 * np.pi * frequency / 1907.4100659454575, rel=1e-6)
