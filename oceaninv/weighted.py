@@ -54,7 +54,8 @@ def psis(log_weight: Array) -> tuple[Array, float]:
     Source: A. Vehtari, D. Simpson, A. Gelman, Y. Yao and J. Gabry, Pareto smoothed importance
     sampling, J. Mach. Learn. Res. 25(72), 1 (2024).
     """
-    size = _tail_size(len(log_weight))
+    n = len(log_weight)
+    size = math.ceil(min(n / 5, 3 * math.sqrt(n)))
     if size < _FEWEST_IN_TAIL:
         return log_weight, math.nan
     order = np.argsort(log_weight, kind="stable")[-size - 1 :]
@@ -74,17 +75,6 @@ def psis(log_weight: Array) -> tuple[Array, float]:
     smoothed = log_weight.copy()
     smoothed[tail] = largest + np.minimum(np.log(weight[0] + scale * quantile), 0.0)
     return smoothed, k
-
-
-def tail_share(log_weight: Array) -> float:
-    """Share of the weight that the draws hold to which `psis` fits a tail; log_weight (n,)."""
-    weight = np.sort(normalised_weights(log_weight, len(log_weight)))
-    return float(weight[-_tail_size(len(weight)) :].sum())
-
-
-def _tail_size(n: int) -> int:
-    """Number of the largest of n weights that are a tail."""
-    return math.ceil(min(n / 5, 3 * math.sqrt(n)))
 
 
 def thin(log_weight: Array, n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Array]:

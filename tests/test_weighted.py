@@ -11,7 +11,6 @@ from oceaninv.weighted import (
     pareto_k,
     psis,
     resample,
-    tail_share,
     thin,
     weighted_quantile,
 )
@@ -134,10 +133,3 @@ def test_thinning_always_leaves_a_draw() -> None:
     for seed in range(40):
         kept, log_weight = thin(np.zeros(500), 1, np.random.default_rng(seed))
         assert len(kept) == len(log_weight) >= 1
-
-
-def test_share_of_the_tail() -> None:
-    weight = np.ones(900)
-    weight[:90] = 9.0  # 3 sqrt(900): half of all
-    assert tail_share(np.log(weight)) == pytest.approx(0.5)
-    assert tail_share(np.zeros(900)) == pytest.approx(0.1)

@@ -47,10 +47,10 @@ def infer(
 
     The network proposes, the exact likelihood weighs (`importance`): the result does not depend
     on how well the network was trained, only the number of likelihoods does. The largest weights
-    are smoothed (`psis`). Where fewer than 200 effective draws or 1 % are left, or a few draws
-    carry much of the weight (a fifth in a tail of Pareto k above 0.7), Markov chains go on from
-    the draws and a mixture fitted to theirs is re-weighted, or, if that does not help either, they
-    go on until R-hat is below 1.01 (`go_on_from`).
+    are smoothed (`psis`). Where fewer than 200 effective draws or 1 % are left, or the
+    largest weights have a heavy tail (Pareto k above 0.7), Markov chains go on from the draws and a
+    mixture fitted to theirs is re-weighted, or, if that does not help either, they go on until
+    R-hat is below 1.01 (`go_on_from`).
 
     Args:
         measurement: the data, or their netCDF file.
