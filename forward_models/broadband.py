@@ -19,10 +19,11 @@ from torch import Tensor
 
 from forward_models.environment import Environment
 from forward_models.errors import ModelInputError
-from forward_models.field import place_row, pressure, require_geometry
+from forward_models.field import pressure
 from forward_models.normal_modes import Modes, solve_modes
 from forward_models.normal_modes.batch import Numbers, as_tensor
 from forward_models.normal_modes.chunk import Attenuation
+from forward_models.places import place_row, require_geometry
 
 _IN_BAND = 1e-4  # of the largest amplitude of the pulse's spectrum
 _FREQUENCIES_AT_ONCE = 64  # bounds the memory that modes take

@@ -3,7 +3,8 @@
     p(r, z) = i √(2π/r) exp(-iπ/4) / ρ(z_s) · Σ φ(z_s) φ(z) exp(ikr) / √k
 
 (Jensen et al., *Computational Ocean Acoustics*, eq. 5.13, normalised to 1 at 1 m), with exp(-iωt)
-and ρ(z_s) in g/cm³ the density at the source, see :func:`density_at_source`.
+and ρ(z_s) in g/cm³ the density at the source, see
+:func:`forward_models.places.density_at_source`.
 It is the discrete part of the field: modes above the half-space speed or ``c_high`` are left out,
 which shows at ranges below a few water depths. Leaky modes add much of that.
 """
@@ -34,17 +35,15 @@ from forward_models.normal_modes.batch import (
     as_tensor,
     in_parallel,
     make_problem,
-    within_solid,
 )
 from forward_models.normal_modes.chunk import Attenuation, ModeList, solve_chunk
 from forward_models.normal_modes.gradients import Cotangents, require_exact
 from forward_models.normal_modes.items import mode_functions_of
 from forward_models.normal_modes.solve import solve_modes
 from forward_models.normal_modes.sums import by_distance, sum_cotangents, sum_modes
+from forward_models.places import density_at_source, fitted, misplaced, place_rows, require_geometry
 from forward_models.rejected import spread, usable
 from forward_models.torch_modes import Device, Precision, pressure_on, require_double
-
-_ON_INTERFACE = 1e-6  # m, as for the spectral integral
 
 
 def pressure(
@@ -88,9 +87,9 @@ def pressure(
     """
     require_coherence(coherence)
     batch = len(environment)
-    source = _rows("source_depth", source_depth, "(B, S)", batch)
-    receiver = _rows("receiver_depth", receiver_depth, "(B, R)", batch)
-    ranges = _rows("range_m", range_m, "(B, K)", batch)
+    source = place_rows("source_depth", source_depth, "(B, S)", batch)
+    receiver = place_rows("receiver_depth", receiver_depth, "(B, R)", batch)
+    ranges = place_rows("range_m", range_m, "(B, K)", batch)
     depth = torch.cat([source, receiver], dim=1)
     n_sources, n_receivers, n_ranges = (values.shape[1] for values in (source, receiver, ranges))
     if device is not None:
@@ -113,7 +112,7 @@ def pressure(
     require_double(precision)
     if coherence == "incoherent":
         _require_mode_limit(mode_limit)
-        problems = _misplaced(environment, source, receiver, ranges)
+        problems = misplaced(environment, source, receiver, ranges)
         good = usable(problems | environment.problems(), batch, on_error, stacklevel=3)
         if good is not None:
             environment, depth, ranges = environment[good], depth[good], ranges[good]
@@ -189,18 +188,18 @@ def array_pressure(
     source = as_tensor(source_depth)
     several = source.ndim > 1
     if several:
-        source = _fitted("source_depth", source, "(B, S)", batch, source.shape[-1])
+        source = fitted("source_depth", source, "(B, S)", batch, source.shape[-1])
     else:
-        source = _fitted("source_depth", source, "(B,)", batch)[:, None]
+        source = fitted("source_depth", source, "(B,)", batch)[:, None]
     receiver, distance = torch.atleast_1d(as_tensor(receiver_depth)), as_tensor(range_m)
     sources, elements = source.shape[1], receiver.shape[-1]
     each, one = ("(B, S, R)", batch, sources, elements), ("(B, R)", batch, elements)
-    receiver = _fitted("receiver_depth", receiver, *(each if receiver.ndim > 2 else one))
+    receiver = fitted("receiver_depth", receiver, *(each if receiver.ndim > 2 else one))
     column = np.arange(math.prod(receiver.shape[1:])).reshape(-1, elements)
     if distance.ndim > 2:
-        distance = _fitted("range_m", distance, *each)
+        distance = fitted("range_m", distance, *each)
     else:
-        distance = _fitted("range_m", distance, *one)[:, None]
+        distance = fitted("range_m", distance, *one)[:, None]
     depth = torch.cat([source, receiver.flatten(1)], dim=1)
     pairs = (
         np.repeat(np.arange(sources), elements),
@@ -269,18 +268,6 @@ def _incoherent(
     return torch.where(none, torch.nan, root(squares)) / density
 
 
-def density_at_source(environment: Environment, depth: Tensor) -> Tensor:
-    """(B, S) g/cm³ at sources ``depth`` (B, S) m: that of the segment which each lies in.
-
-    A source on an interface lies in the medium above it, at the surface in the first one.
-    """
-    ends = environment.thickness.detach().cumsum(dim=1)
-    inside = (torch.minimum(depth.detach(), ends[:, -1:]) - _ON_INTERFACE).clamp(min=0.0)
-    # The first to end deeper, so that no padding is taken.
-    segment = torch.searchsorted(ends.contiguous(), inside.contiguous(), right=True)
-    return environment.density.gather(1, segment) / 1000.0
-
-
 def _density_of_pairs(environment: Environment, depth: Tensor, source: np.ndarray) -> Tensor:
     """(B, P) g/cm³ at the sources of pairs, columns ``source`` (P,) of ``depth`` (B, D) m."""
     columns, place = np.unique(source, return_inverse=True)
@@ -303,7 +290,7 @@ def _pairs(
     """(B, F, P) pressure for pairs of columns of ``depth``, ``distance`` (B, P) apart."""
     _require_mode_limit(mode_limit)
     batch = len(environment)
-    problems = _misplaced(
+    problems = misplaced(
         environment, depth[:, np.unique(source)], depth[:, np.unique(receiver)], distance
     )
     if problems or on_error != "raise":  # else make_problem checks
@@ -424,66 +411,3 @@ class _Pressure(torch.autograd.Function):
         in_parallel(work, len(problem))
         distance = torch.from_numpy(g_distance)
         return (None, None, None, None, None, distance, *cotangents.as_gradients())
-
-
-def require_geometry(
-    environment: Environment, source: Tensor, receiver: Tensor, distance: Tensor
-) -> None:
-    """Raises ModelInputError unless sources lie in the water, receivers in or below it."""
-    usable(
-        _misplaced(environment, source, receiver, distance),
-        len(environment),
-        "raise",
-        stacklevel=2,
-    )
-
-
-def place_row(name: str, values: Numbers) -> Tensor:
-    """(N,) float64, the same places for all environments; else a ModelInputError."""
-    row = torch.atleast_1d(as_tensor(values))
-    if row.ndim > 1:
-        raise ModelInputError(
-            f"{name}: shape {tuple(row.shape)} does not fit ({row.shape[-1]},); give one row, "
-            "the same for all environments"
-        )
-    return row
-
-
-def _rows(name: str, values: Numbers, axes: str, batch: int) -> Tensor:
-    """``values`` as (B, N), for each environment its own or the same; else a ModelInputError."""
-    rows = torch.atleast_1d(as_tensor(values))
-    return _fitted(name, rows, axes, batch, rows.shape[-1])
-
-
-def _fitted(name: str, values: Tensor, axes: str, *shape: int) -> Tensor:
-    """``values`` broadcast to ``shape``, whose ``axes`` are named; else a ModelInputError."""
-    given = tuple(values.shape)
-    pairs = zip(reversed(given), reversed(shape), strict=False)
-    if len(given) > len(shape) or any(n not in (1, wanted) for n, wanted in pairs):
-        raise ModelInputError(
-            f"{name}: shape {given} does not fit {axes} = {shape}; give each axis that length, or 1"
-        )
-    return values.expand(shape)
-
-
-def _misplaced(
-    environment: Environment, source: Tensor, receiver: Tensor, distance: Tensor
-) -> dict[int, str]:
-    """Sources, receivers and ranges (B or 1, ·) that cannot be: a line by environment."""
-    source, receiver, distance = (
-        values.expand(len(environment), -1) for values in (source, receiver, distance)
-    )
-    water = environment.water_depth.detach()[:, None]
-    conditions = (
-        ("source_depth", source, lambda z: (z >= 0) & (z <= water), "in the water"),
-        ("receiver_depth", receiver, lambda z: (z >= 0) & torch.isfinite(z), "zero or more"),
-        ("range", distance, lambda r: (r > 0) & torch.isfinite(r), "finite and above zero"),
-    )
-    found: dict[int, str] = {}
-    for name, values, good, condition in conditions:
-        for row, column in torch.nonzero(~good(values.detach())).tolist():
-            if name == "source_depth":
-                condition = f"between the surface and the seabed at {float(water[row, 0]):g} m"
-            what = f"{float(values[row, column]):g} m must be {condition}"
-            found.setdefault(row, f"{name}: {what}")
-    return within_solid(environment, receiver, "receiver_depth") | found

@@ -20,7 +20,7 @@ import numpy as np
 from forward_models.normal_modes.kernels import FAST, inner, kernel
 from forward_models.normal_modes.mode_functions import within_steps
 from forward_models.normal_modes.propagator import complex_eta_functions
-from forward_models.normal_modes.spans import copy_into, locate, reach
+from forward_models.normal_modes.spans import ON_INTERFACE, copy_into, locate, reach
 from forward_models.normal_modes.steps import (
     CHECK_EVERY,
     H2,
@@ -99,12 +99,12 @@ def green_function(
                 right[d, m] = _phi(kept_up[slot[j]], m)
                 if bottom == HALF_SPACE:
                     right[d, m] *= cmath.exp(-vertical_decay(x[a + m], q_bottom) * offset[d])
-                elif offset[d] > 1e-6:  # on a rigid bottom, not in it
+                elif offset[d] > ON_INTERFACE:  # on a rigid bottom, not in it
                     right[d, m] = 0j
         for s in range(n_sources):
             j = step_of[s]
             # A source on an interface lies in the medium above it.
-            medium = j - 1 if j > 0 and offset[s] < 1e-6 else j
+            medium = j - 1 if j > 0 and offset[s] < ON_INTERFACE else j
             rho = steps[medium, HRHO] / steps[medium, THICKNESS]
             one, other = kept_down[slot[j]], kept_up[slot[j]]
             for m in range(b - a):

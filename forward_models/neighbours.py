@@ -13,7 +13,6 @@ from torch import Tensor
 
 from forward_models.environment import Environment
 from forward_models.errors import ModelInputError
-from forward_models.field import density_at_source, require_geometry
 from forward_models.normal_modes.batch import Numbers, Problem, in_parallel, make_problem
 from forward_models.normal_modes.chunk import ModeList, solve_chunk
 from forward_models.normal_modes.complex_modes import newton
@@ -21,6 +20,7 @@ from forward_models.normal_modes.items import Lanes, mode_functions_of, settled
 from forward_models.normal_modes.real_modes import neighbour_distance
 from forward_models.normal_modes.roughness import scattering_shift
 from forward_models.normal_modes.sums import by_distance, sum_modes
+from forward_models.places import density_at_source, require_geometry
 
 # The error of mode functions, and that of roots before their last Newton step, in shares of the
 # distance to the next root: differences need no more.

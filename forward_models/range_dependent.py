@@ -16,7 +16,6 @@ from torch import Tensor
 
 from forward_models.environment import Environment
 from forward_models.errors import ModelInputError
-from forward_models.field import density_at_source, place_row, require_geometry
 from forward_models.mode_sums import (
     Coherence,
     intensity,
@@ -28,6 +27,7 @@ from forward_models.mode_sums import (
 from forward_models.normal_modes import Modes, solve_modes
 from forward_models.normal_modes.batch import Numbers, as_tensor
 from forward_models.normal_modes.chunk import Attenuation
+from forward_models.places import density_at_source, place_row, require_geometry
 
 _NEAR_SURFACE = 1e-3  # m, where the sign of a mode function is read
 

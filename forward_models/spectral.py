@@ -29,7 +29,7 @@ from torch import Tensor
 
 from forward_models.environment import Environment
 from forward_models.errors import ModelInputError
-from forward_models.field import place_row, pressure, require_geometry
+from forward_models.field import pressure
 from forward_models.hankel import INCOMING, OUTGOING, STANDING, cylindrical_wave
 from forward_models.normal_modes.batch import (
     Numbers,
@@ -40,6 +40,7 @@ from forward_models.normal_modes.batch import (
 from forward_models.normal_modes.cache import kernel_cache
 from forward_models.normal_modes.chunk import Attenuation
 from forward_models.normal_modes.steps import HALF_SPACE, RIGID, build_steps
+from forward_models.places import place_row, require_geometry
 
 with kernel_cache():
     from forward_models.green import green_function

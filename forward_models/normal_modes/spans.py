@@ -11,6 +11,8 @@ from forward_models.normal_modes.kernels import inner
 from forward_models.normal_modes.rates import TAIL
 from forward_models.normal_modes.steps import H2, Q0R, THICKNESS, VECTOR
 
+ON_INTERFACE = 1e-6  # m; a depth that is nearer than this to an interface is on it
+
 
 @inner
 def span(steps: Any, x: float, node: int) -> Any:

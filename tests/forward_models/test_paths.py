@@ -133,3 +133,15 @@ def test_two_points_with_slopes_find_a_root_to_the_fourth_order() -> None:
         errors.append(abs(other + move))
     assert np.log2(errors[0] / errors[1]) > 3.7
     assert np.log2(errors[1] / errors[2]) > 3.7
+
+
+def test_a_mode_that_no_search_finds_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All fail for the fifth mode; the argument principle counts it all the same."""
+    module = "forward_models.normal_modes.complex_modes."
+    monkeypatch.setattr(module + "_duplicates", lambda lanes, x, *_: np.arange(x.size) == 4)
+    monkeypatch.setattr(module + "_deflated", lambda *_: None)
+    n = int(
+        solve_modes(guide(EXCHANGE, EXCHANGE_BELOW), [300.0], attenuation="perturbative").n_modes
+    )
+    with pytest.warns(RuntimeWarning, match=f"1 of {n} modes .* were not found"):
+        solve_modes(guide(EXCHANGE, EXCHANGE_BELOW), [300.0])

@@ -20,7 +20,7 @@ from forward_models import (
     spectral_pressure,
     stack,
 )
-from forward_models.field import density_at_source
+from forward_models.places import density_at_source
 
 # Segments of 1, 1.1 and 1.2 g/cm³; with a rigid bottom no part of the field is left out.
 WATER = Layer([0, 40, 41, 100], [1500] * 4, [1000.0, 1000.0, 1200.0, 1200.0], attenuation=0.2)

@@ -20,6 +20,7 @@ from oceaninv.likelihood import log_likelihood
 from oceaninv.measurement import Measurement
 from oceaninv.measurement.synthetic import synthetic_measurement
 from oceaninv.scenario import Scenario, load_scenario
+from oceaninv.scenario.predict import predict_neighbours
 from oceaninv.scenario.training import with_settings
 from oceaninv.weighted import effective_size
 
@@ -214,3 +215,23 @@ def test_a_rounded_matrix_of_one_snapshot_is_fitted_as_one() -> None:
     matrix = replace(single, kind="csdm", data=rounded.to(torch.complex128))
     assert torch.linalg.matrix_rank(matrix.data).min() > 2
     torch.testing.assert_close(model.features(matrix), model.features(single), rtol=1e-3, atol=1e-3)
+
+
+def test_a_point_whose_slopes_overflow_is_no_fit_and_spoils_no_other(
+    scenario: Scenario, measurement: Measurement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = torch.tensor([[0.5, -0.5], [-0.5, 0.5]], dtype=torch.float64)
+    data = measurement.data[None].expand(2, *measurement.data.shape)
+    alone = normal_fit(scenario, data[1:], begin[1:], 0)
+
+    def overflowing(scenario: Scenario, theta: torch.Tensor) -> torch.Tensor:
+        replica = predict_neighbours(scenario, theta).clone()
+        replica[0, 1] *= 1e200
+        return replica
+
+    monkeypatch.setattr("oceaninv.inference.normal_fits.predict_neighbours", overflowing)
+    fit = normal_fit(scenario, data, begin, 0)
+    assert fit.density[0] == -torch.inf
+    assert torch.isfinite(fit.covariance).all()
+    assert torch.equal(fit.covariance[1:], alone.covariance)
+    assert torch.equal(fit.density[1:], alone.density)
