@@ -393,8 +393,11 @@ class _Pressure(torch.autograd.Function):
         def work(rows: slice) -> None:
             modes = ctx.kept[rows.start]
             depth = np.repeat(ctx.at[rows], problem.omega.size, axis=0)
-            one = np.ones(modes.x.size)
-            _, phi = mode_functions_of(problem.items(rows), modes.lanes, modes.x, one, depth)
+            one, order = np.ones(modes.x.size), modes.vectors
+            lanes, phi = modes.lanes[order], np.empty((order.size, depth.shape[1]), np.complex128)
+            _, phi[order] = mode_functions_of(
+                problem.items(rows), lanes, modes.x[order], one, depth
+            )
             g_k, g_phi = sum_cotangents(
                 modes.first,
                 modes.k,

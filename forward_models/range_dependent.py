@@ -29,7 +29,9 @@ from forward_models.normal_modes.batch import Numbers, as_tensor
 from forward_models.normal_modes.chunk import Attenuation
 from forward_models.places import density_at_source, place_row, require_geometry
 
-_NEAR_SURFACE = 1e-3  # m, where the sign of a mode function is read
+# Where mode functions are compared to tell their signs: near the surface (m) and at so many depths
+# from the seabed to the half-space, where some modes of slow mud have all that they are.
+_NEAR_SURFACE, _IN_SEABED = 1e-3, 24
 
 
 def adiabatic_pressure(
@@ -51,7 +53,8 @@ def adiabatic_pressure(
     long as every profile up to the receiver, and the next one, has as many; a mode lost on the way
     does not come back. Where modes of different loss change places in that order, each goes on as
     the mode that it was (perturbative ones by number only, as in KRAKEN). NaN where no mode is
-    left. Each profile is solved once, however many sources, receivers and ranges there are.
+    left, and where a receiver lies within an elastic half-space at one of the profiles about it.
+    Each profile is solved once, however many sources, receivers and ranges there are.
 
     Args:
         profiles: P environments, one waveguide along the track.
@@ -86,19 +89,25 @@ def adiabatic_pressure(
     source = place_row("source_depth", source_depth)
     receiver, ranges = place_row("receiver_depth", receiver_depth), place_row("range_m", range_m)
     _check_track(profiles, at)
-    require_geometry(profiles[0], source[None], receiver[None], ranges[None])
+    places = torch.cat([source, receiver]).expand(len(profiles), -1)
+    solid = _within_solid(profiles, places)
+    places = torch.where(solid, profiles.bottom_depth.detach()[:, None], places)
+    n_sources = source.numel()
+    require_geometry(profiles[0], places[:1, :n_sources], places[:1, n_sources:], ranges[None])
     require_coherence(coherence)
-    depth = torch.cat([source, receiver, as_tensor([_NEAR_SURFACE])])
+    depth = torch.cat([places, _of_signs(profiles)], dim=1)
     modes = solve_modes(profiles, frequency, depth=depth, c_high=c_high, attenuation=attenuation)
     place = _follow(modes, by_number=attenuation == "perturbative")
     here, place = place >= 0, place.clamp(min=0)
     # What is lost on the way, or padding, is masked.
     k = torch.where(here, modes.wavenumber.gather(2, place), 1.0)
-    columns_of = place[..., None].expand(*place.shape, depth.numel())
+    columns_of = place[..., None].expand(*place.shape, depth.shape[1])
     phi = torch.where(here[..., None], modes.mode_function.gather(2, columns_of), 0.0)
-    phi = phi * _polarity(phi[..., -1].detach())[..., None]
-    at_source = phi[0, :, :, : source.numel()]
-    at_receiver = phi[:, :, :, source.numel() : -1]
+    phi, of_signs = phi[..., : places.shape[1]], phi[..., places.shape[1] :].detach()
+    phi = torch.where(solid[:, None, None], torch.nan, phi)
+    phi = phi * _polarity(of_signs, k.detach())[..., None]
+    at_source = phi[0, :, :, :n_sources]
+    at_receiver = phi[:, :, :, n_sources:]
     # ∫k dr = k(0) r + ∫ (k - k(0)) dr: exact where nothing changes.
     change = k - k[0]
     steps = 0.5 * (change[1:] + change[:-1]) * (at[1:] - at[:-1])[:, None, None]
@@ -174,15 +183,36 @@ def _follow(modes: Modes, *, by_number: bool) -> Tensor:
     return torch.from_numpy(place)
 
 
-def _polarity(at_surface: Tensor) -> Tensor:
-    """(P, F, M) signs that let the mode functions ``at_surface`` go on smoothly with range.
+def _within_solid(profiles: Environment, depth: Tensor) -> Tensor:
+    """(P, D) whether depths (P, D) lie in the elastic half-space, which has no pressure."""
+    shear = profiles.half_space_shear_speed
+    if shear is None:
+        return torch.zeros_like(depth, dtype=torch.bool)
+    below = torch.isfinite(depth) & (depth > profiles.bottom_depth.detach()[:, None])
+    return below & (shear.detach() > 0)[:, None]
+
+
+def _of_signs(profiles: Environment) -> Tensor:
+    """(P, 1 + n) m where mode functions of one profile are held against those of the next."""
+    water, bottom = (d.detach()[:, None] for d in (profiles.water_depth, profiles.bottom_depth))
+    in_seabed = water + (bottom - water) * torch.linspace(0, 1, _IN_SEABED, dtype=torch.float64)
+    return torch.cat([torch.full_like(water, _NEAR_SURFACE), in_seabed], dim=1)
+
+
+def _polarity(phi: Tensor, k: Tensor) -> Tensor:
+    """(P, F, M) signs that let the mode functions φ (P, F, M, 1 + n) go on smoothly with range.
 
     A lossless mode is positive at the surface in every profile. The complex normalisation of a
-    lossy one turns with range, and its square root may jump: the sign follows the nearer root.
+    lossy one turns with range, and its square root may jump: the sign follows the nearer root. Near
+    the surface φ ∝ z κ, κ < |k| the vertical wavenumber, which makes its size there κ/k of what it
+    is in the water.
     """
-    turned = (at_surface[1:] * at_surface[:-1].conj()).real < 0
+    shape = torch.cat([phi[..., :1] / (k.abs() * _NEAR_SURFACE)[..., None], phi[..., 1:]], dim=-1)
+    weight = torch.ones(shape.shape[-1], dtype=torch.float64)
+    weight[1:] /= len(weight) - 1
+    turned = (weight * shape[1:] * shape[:-1].conj()).real.sum(dim=-1) < 0
     signs = torch.where(turned, -1.0, 1.0).to(torch.float64).cumprod(dim=0)
-    return torch.cat([torch.ones_like(at_surface[:1].real), signs])
+    return torch.cat([torch.ones_like(k[:1].real), signs])
 
 
 def _check_track(profiles: Environment, at: Tensor) -> None:

@@ -167,8 +167,9 @@ def make_problem(
         c_shear=arrays[6],
         c_high=math.inf if c_high is None else float(c_high),
         leaky=leaky,
-        # The density of one segment has a gradient of its own only in steps of its own.
-        merge=not environment.density.requires_grad,
+        # A segment has a gradient of its own only in steps of its own: what a step of several
+        # leaves out is small, and yet may change fast with one of them.
+        merge=not any(medium.requires_grad for medium in media),
         roughness=_roughness(environment, media),
     )
 

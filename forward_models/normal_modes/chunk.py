@@ -24,8 +24,10 @@ class ModeList:
     """The modes of a chunk of items in one list, by item and decreasing Re k.
 
     ``first[i]`` to ``first[i + 1]`` are those of item i; ``phi`` is (mode, depth). ``x`` is the
-    root that belongs to the mode function, found with two shots that meet at ``node``. Group speeds
-    are there only when asked for: they cost as much again as the roots.
+    root that belongs to the mode function, found with two shots that meet at ``node``. ``vectors``
+    are the places of the list in the order in which lanes filled vectors: where the shots of a
+    vector start, and with that the sign of a lossy mode, hangs on its lanes. Group speeds are there
+    only when asked for: they cost as much again as the roots.
     """
 
     first: np.ndarray
@@ -33,6 +35,7 @@ class ModeList:
     node: np.ndarray
     k: np.ndarray
     phi: np.ndarray
+    vectors: np.ndarray
     group_speed: np.ndarray | None
 
     @property
@@ -50,6 +53,7 @@ class ModeList:
             self.node[kept],
             self.k[kept],
             self.phi[kept],
+            (np.cumsum(kept) - 1)[self.vectors[kept[self.vectors]]],
             None if self.group_speed is None else self.group_speed[kept],
         )
 
@@ -114,4 +118,5 @@ def solve_chunk(
         omega = np.tile(problem.omega, len(items) // problem.omega.size)[lanes.item]
         group_speed = (1.0 / (change / (2.0 * omega * np.sqrt(x))).real)[order]
     first = np.concatenate([[0], np.cumsum(np.bincount(lanes.item, minlength=len(items)))])
-    return ModeList(first, x[order], lanes.node[order], k[order], phi[order], group_speed)
+    vectors = np.argsort(np.arange(x.size)[order])
+    return ModeList(first, x[order], lanes.node[order], k[order], phi[order], vectors, group_speed)

@@ -54,12 +54,13 @@ class Cotangents:
         problem = self.problem
         items = problem.items(rows)
         frequencies = problem.omega.size
+        order = modes.vectors
         g_steps, g_bottom, g_depth = step_cotangents(
-            modes.x,
-            0.5 * g_k / modes.k,  # k = √x
-            np.ascontiguousarray(g_phi),
+            modes.x[order],
+            (0.5 * g_k / modes.k)[order],  # k = √x
+            np.ascontiguousarray(g_phi[order]),
             np.repeat(self.at[rows], frequencies, axis=0),
-            *modes.lanes.blocks(),
+            *modes.lanes[order].blocks(),
             *items.guides,
         )
         c_top, c_bottom, thickness, rho = segment_cotangents(
@@ -78,7 +79,7 @@ class Cotangents:
         self.c_bottom[:, rows] += c_bottom
         self.thickness[rows] += thickness
         self.rho[rows] += rho
-        shape = (-1, frequencies)
+        shape = (rows.stop - rows.start, frequencies)
         self.depth[rows] += g_depth.reshape(*shape, self.at.shape[1]).sum(axis=1)
         # Where the profile was cut, the half-space below it matters to no mode.
         c_half = problem.c_half[:, rows].T

@@ -89,7 +89,11 @@ def solve_modes(
     gains some in compression, and has its wave wrong by up to a percent.
 
     ∫φ²/ρ dz then stands for -∂W/∂k² of unit mode functions: the integral over the fluid, and over
-    the half-space ∂(ψ/φ)/∂k², ψ = ρ⁻¹ dφ/dz, which is the integral there where a fluid's converges.
+    the half-space -∂(ψ/φ)/∂k², ψ = ρ⁻¹ dφ/dz, which is the integral there where a fluid's
+    converges.
+
+    Gradients flow to every tensor of the environment and to the depths; a segment of no thickness
+    takes no part and has none by it.
 
     Args:
         environment: B environments.

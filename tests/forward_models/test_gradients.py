@@ -120,6 +120,51 @@ def test_a_dense_cast_whose_knots_merge_has_the_same_gradient() -> None:
     assert mean == pytest.approx(float(gradients[1][0]), rel=1e-5)
 
 
+def test_each_knot_of_a_fine_profile_has_the_gradient_of_differences() -> None:
+    """Knots that may share a step: what such a step leaves out changes fast with one of them."""
+    depth = torch.linspace(0, 100, 21, dtype=torch.float64)
+    cast = Layer(depth.tolist(), [1500.0] * depth.numel())
+    guide = Environment.from_layers([cast], HalfSpace(1700.0, 1800.0, 0.5))
+
+    def level(speed: Tensor) -> Tensor:
+        moved = replace(guide, sound_speed_top=speed[None, :-1], sound_speed_bottom=speed[None, 1:])
+        p = pressure(moved, [100.0], source_depth=[36.0], receiver_depth=[50.0], range_m=[5e3])
+        return p.abs().log().sum()
+
+    speed = torch.full((21,), 1500.0, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(level(speed), speed)
+    step = 0.01  # m/s: knots that differ by so much keep steps of their own
+    by = step * torch.eye(21, dtype=torch.float64)
+    still = speed.detach()
+    differences = torch.stack([level(still + d) - level(still - d) for d in by]) / (2 * step)
+    assert (gradient - differences).abs().max() < 2e-3 * differences.abs().max()
+
+
+def test_wavenumbers_alone_have_gradients() -> None:
+    guide = Environment.from_layers([Layer([0, 100], [1500, 1500])], HalfSpace(1700, 1800, 0.5))
+
+    def wavenumbers(speed: Tensor) -> Tensor:
+        return solve_modes(replace(guide, half_space_sound_speed=speed), [100.0]).wavenumber.real
+
+    assert gradcheck(wavenumbers, [torch.tensor([1700.0], dtype=torch.float64, requires_grad=True)])
+
+
+def test_modes_of_lossy_mud_have_gradients_of_their_own_sign() -> None:
+    """Their root of the norm has a sign that hangs on which lanes share a vector."""
+    mud = [
+        Layer([0, 53.7], [1482, 1500]),
+        Layer([53.7, 62.7], [1061, 1108], 1957, [0.576, 0.715]),
+        Layer([62.7, 64.8], [1183, 1149], 1650, 0.97),
+    ]
+    guide = Environment.from_layers(mud, HalfSpace(1756, 1591, 0.74), interpolation="n2_linear")
+
+    def shapes(depth: Tensor) -> Tensor:
+        return solve_modes(guide, [267.6], depth=depth).mode_function[0, 0]
+
+    depth = torch.tensor([53.6, 58.0], dtype=torch.float64, requires_grad=True)
+    assert gradcheck(shapes, [depth])
+
+
 def test_perturbative_modes_refuse_a_gradient() -> None:
     case = load_case("pekeris")
     speed = case.environment.sound_speed_top.clone().requires_grad_()

@@ -236,6 +236,46 @@ def test_lossy_modes_that_change_places_and_turn_their_norm_go_on_as_themselves(
     assert np.linalg.norm(coarser - p) < 0.02 * np.linalg.norm(p)
 
 
+@pytest.mark.parametrize(("frequency", "speed"), [(267.6, 1087.5), (400.0, 1035.0)])
+def test_modes_of_mud_go_on_as_themselves(frequency: float, speed: float) -> None:
+    """Between two profiles that are all but the same the field is that of either."""
+
+    def mud(c: float) -> Environment:
+        layers = [
+            Layer([0, 60], [1482, 1500]),
+            Layer([60, 69], [c, c + 47], 1957, [0.576, 0.716]),
+            Layer([69, 71], [1183, 1149], 1650, 0.97),
+        ]
+        return Environment.from_layers(
+            layers, HalfSpace(1756, 1591, 0.74), interpolation="n2_linear"
+        )
+
+    ends = [mud(speed), mud(speed + 2.5)]
+    places = {"source_depth": [59.9], "receiver_depth": [62.0], "range_m": [30.0, 50.0, 70.0]}
+    between = adiabatic_pressure(stack(ends), [0.0, 100.0], [frequency], **places)[0, 0, 0].abs()
+    low, high = (pressure(end, [frequency], **places)[0, 0, 0, 0].abs() for end in ends)
+    assert (between > 0.9 * torch.minimum(low, high)).all()
+    assert (between < 1.1 * torch.maximum(low, high)).all()
+
+
+def test_over_an_elastic_slope_only_places_within_the_solid_have_no_field() -> None:
+    def rock(depth: float) -> Environment:
+        return Environment.from_layers(
+            [Layer([0, depth], [1500, 1500])], HalfSpace(1750, 1800, 0.3, 400.0, 0.2)
+        )
+
+    p = adiabatic_pressure(
+        stack([rock(h) for h in (100.0, 80.0, 60.0)]),
+        [0.0, 2e3, 4e3],
+        [100.0],
+        source_depth=[90.0],  # below the seabed of the last
+        receiver_depth=[20.0, 70.0, 90.0, 110.0],
+        range_m=[1e3, 3e3, 5e3],
+    )[0, 0]
+    there = torch.tensor([[1, 1, 1], [1, 0, 0], [0, 0, 0], [0, 0, 0]], dtype=torch.bool)
+    assert torch.equal(torch.isfinite(p.abs()), there)
+
+
 def test_gradcheck_by_profiles_places_and_ranges() -> None:
     base = stack([guide(h) for h in (100.0, 90.0, 93.0)])
 
