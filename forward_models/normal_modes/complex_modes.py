@@ -248,9 +248,16 @@ def _sheltered(items: Items, lanes: Lanes, x: np.ndarray) -> np.ndarray:
 
     A mode of a lossy layer decays in the water, though it oscillates there, and its shape would be
     lost at the axis of the duct. The node moves to the step of least decay where that is more than
-    a few nepers away.
+    a few nepers away, unless that is another duct, to which the mode does not belong: |∂W/∂x|,
+    |∫ φ²/ρ dz| of a mode of size 1 at the node, is least where the mode is strong.
     """
-    return _least_decay(x, lanes.item, lanes.node, items.steps, items.first, _FAR)
+    node = _least_decay(x, lanes.item, lanes.node, items.steps, items.first, _FAR)
+    far = np.flatnonzero(node != lanes.node)
+    here, whole = lanes[far], np.ones(far.size)
+    there = Lanes(here.item, node[far])
+    slopes = [np.abs(wronskian_of(items, at, x[far], whole)[1]) for at in (here, there)]
+    node[far] = np.where(slopes[1] * math.exp(_FAR) < slopes[0], there.node, here.node)
+    return node
 
 
 @kernel
@@ -263,9 +270,7 @@ def _least_decay(x: Any, item: Any, node: Any, steps: Any, first: Any, far: floa
         for j in range(start, stop):
             gamma = cmath.sqrt(x[lane] - complex(steps[j, Q0R], steps[j, Q0I])).real
             rate[j - start] = gamma * math.sqrt(steps[j, H2])
-            if steps[j, Q0R] <= x[lane].real:
-                rate[j - start] = -np.inf  # a barrier: what is beyond is another duct
-            elif gamma < least:
+            if steps[j, Q0R] > x[lane].real and gamma < least:
                 least, best = gamma, j
         best -= start
         low, high = min(best, node[lane]), max(best, node[lane])

@@ -7,6 +7,8 @@ doubtful after that, or found twice, are few: they go to the compiled path on th
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -72,7 +74,7 @@ def complex_modes(
         )
     moved = torch.nonzero(far & ~lost[lanes.item]).flatten()
     if moved.numel():
-        node[moved] = _sheltered(table, lanes[moved], x[moved])
+        node[moved] = _sheltered(table, lanes[moved], x[moved], dtype)
         moved = torch.nonzero((node != lanes.node) & ~lost[lanes.item]).flatten()
         there = Lanes(lanes.item[moved], node[moved])
         x[moved], _ = newton(table, there, x[moved], one[moved], _EXACT * spacing[moved], dtype)
@@ -159,13 +161,25 @@ def _duplicates(lanes: Lanes, x: Tensor, start: Tensor, spacing: Tensor) -> Tens
     return marked
 
 
-def _sheltered(table: Table, lanes: Lanes, x: Tensor) -> Tensor:
-    """(lane,) nodes where the modes are strong, for the few that moved."""
+def _sheltered(table: Table, lanes: Lanes, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """(lane,) nodes where the modes are strong, for the few that moved; the rule is the host's."""
     if table.kernels:
-        return table.kernels.shelter(table, lanes, x, _FAR)
-    item, node, at = (values.cpu().numpy() for values in (lanes.item, lanes.node, x))
-    found = _least_decay(at, item, node, table.items.steps, table.items.first, _FAR)
-    return torch.from_numpy(found).to(table.device)
+        node = table.kernels.least_decay(table, lanes, x, _FAR)
+    else:
+        item, axis, root = (values.cpu().numpy() for values in (lanes.item, lanes.node, x))
+        found = _least_decay(root, item, axis, table.items.steps, table.items.first, _FAR)
+        node = torch.from_numpy(found).to(table.device)
+    far = torch.nonzero(node != lanes.node).flatten()
+    if far.numel():
+        here, x = lanes[far], x[far]
+        there = Lanes(here.item, node[far])
+        whole = torch.ones_like(x.real)
+        slopes = []
+        for at in (here, there):
+            ends = ends_of(table, at, x.real, last=False)
+            slopes.append(wronskian(table, at, ends, x, whole, dtype)[1].abs())
+        node[far] = torch.where(slopes[1] * math.exp(_FAR) < slopes[0], there.node, here.node)
+    return node
 
 
 def _on_the_host(table: Table, lanes: Lanes, start: Tensor, drift: Tensor) -> tuple[Tensor, Tensor]:
