@@ -35,6 +35,7 @@ _EXACT, _ON_THE_WAY = 3e-6, 1e-2
 # Corrections of a prediction beyond which it may have gone to the neighbour, in the same shares: of
 # one at full loss, and of one on a march in so many steps.
 _CORRECTION_LIMIT = 0.1
+_ROOT = 1e-4  # a Newton move from a root at another node, in the same shares
 _DOUBT = 0.3
 _MARCHES = (3, 9, 27, 81)
 
@@ -74,7 +75,7 @@ def complex_modes(
         )
     moved = torch.nonzero(far & ~lost[lanes.item]).flatten()
     if moved.numel():
-        node[moved] = _sheltered(table, lanes[moved], x[moved], dtype)
+        node[moved] = _sheltered(table, lanes[moved], x[moved], spacing[moved], dtype)
         moved = torch.nonzero((node != lanes.node) & ~lost[lanes.item]).flatten()
         there = Lanes(lanes.item[moved], node[moved])
         x[moved], _ = newton(table, there, x[moved], one[moved], _EXACT * spacing[moved], dtype)
@@ -161,7 +162,9 @@ def _duplicates(lanes: Lanes, x: Tensor, start: Tensor, spacing: Tensor) -> Tens
     return marked
 
 
-def _sheltered(table: Table, lanes: Lanes, x: Tensor, dtype: torch.dtype) -> Tensor:
+def _sheltered(
+    table: Table, lanes: Lanes, x: Tensor, spacing: Tensor, dtype: torch.dtype
+) -> Tensor:
     """(lane,) nodes where the modes are strong, for the few that moved; the rule is the host's."""
     if table.kernels:
         node = table.kernels.least_decay(table, lanes, x, _FAR)
@@ -174,11 +177,15 @@ def _sheltered(table: Table, lanes: Lanes, x: Tensor, dtype: torch.dtype) -> Ten
         here, x = lanes[far], x[far]
         there = Lanes(here.item, node[far])
         whole = torch.ones_like(x.real)
-        slopes = []
+        values, slopes = [], []
         for at in (here, there):
             ends = ends_of(table, at, x.real, last=False)
-            slopes.append(wronskian(table, at, ends, x, whole, dtype)[1].abs())
-        node[far] = torch.where(slopes[1] * math.exp(_FAR) < slopes[0], there.node, here.node)
+            value, change, _ = wronskian(table, at, ends, x, whole, dtype)
+            values.append(value.abs())
+            slopes.append(change.abs())
+        better = slopes[1] * math.exp(_FAR) < slopes[0]
+        better &= values[1] < _ROOT * spacing[far] * slopes[1]
+        node[far] = torch.where(better, there.node, here.node)
     return node
 
 
