@@ -84,7 +84,7 @@ def complex_modes(
     x[_gone(items, lanes, x, lost, spacing)] = np.nan
     moved = np.flatnonzero((np.abs(drift) > _SHIFT_LIMIT * spacing) & np.isfinite(x))
     node = lanes.node.copy()
-    node[moved] = _sheltered(items, lanes[moved], x[moved])
+    node[moved] = _sheltered(items, lanes[moved], x[moved], spacing[moved])
     moved = np.flatnonzero(node != lanes.node)
     lanes = Lanes(lanes.item, node)
     x[moved], _ = newton(items, lanes[moved], x[moved], spacing[moved], tolerance)
@@ -243,14 +243,25 @@ def _coinciding(order: Any, item: Any, x: Any, start: Any, spacing: Any) -> Any:
     return marked
 
 
-def _sheltered(items: Items, lanes: Lanes, x: np.ndarray) -> np.ndarray:
+def _sheltered(items: Items, lanes: Lanes, x: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """(lane,) match nodes where the modes are strong.
 
     A mode of a lossy layer decays in the water, though it oscillates there, and its shape would be
     lost at the axis of the duct. The node moves to the step of least decay where that is more than
-    a few nepers away.
+    a few nepers away, unless that is another duct, to which the mode does not belong: |∂W/∂x|,
+    |∫ φ²/ρ dz| of a mode of size 1 at the node, is least where the mode is strong. Shots that
+    meet where it has died may not reach it: x is no root there.
     """
-    return _least_decay(x, lanes.item, lanes.node, items.steps, items.first, _FAR)
+    node = _least_decay(x, lanes.item, lanes.node, items.steps, items.first, _FAR)
+    far = np.flatnonzero(node != lanes.node)
+    here, whole = lanes[far], np.ones(far.size)
+    there = Lanes(here.item, node[far])
+    _, slope = wronskian_of(items, here, x[far], whole)
+    value, change = wronskian_of(items, there, x[far], whole)
+    better = np.abs(change) * math.exp(_FAR) < np.abs(slope)
+    better &= np.abs(value) < _SAME * spacing[far] * np.abs(change)
+    node[far] = np.where(better, there.node, here.node)
+    return node
 
 
 @kernel
@@ -263,9 +274,7 @@ def _least_decay(x: Any, item: Any, node: Any, steps: Any, first: Any, far: floa
         for j in range(start, stop):
             gamma = cmath.sqrt(x[lane] - complex(steps[j, Q0R], steps[j, Q0I])).real
             rate[j - start] = gamma * math.sqrt(steps[j, H2])
-            if steps[j, Q0R] <= x[lane].real:
-                rate[j - start] = -np.inf  # a barrier: what is beyond is another duct
-            elif gamma < least:
+            if steps[j, Q0R] > x[lane].real and gamma < least:
                 least, best = gamma, j
         best -= start
         low, high = min(best, node[lane]), max(best, node[lane])

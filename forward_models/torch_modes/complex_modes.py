@@ -7,6 +7,8 @@ doubtful after that, or found twice, are few: they go to the compiled path on th
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -33,6 +35,7 @@ _EXACT, _ON_THE_WAY = 3e-6, 1e-2
 # Corrections of a prediction beyond which it may have gone to the neighbour, in the same shares: of
 # one at full loss, and of one on a march in so many steps.
 _CORRECTION_LIMIT = 0.1
+_ROOT = 1e-4  # a Newton move from a root at another node, in the same shares
 _DOUBT = 0.3
 _MARCHES = (3, 9, 27, 81)
 
@@ -72,7 +75,7 @@ def complex_modes(
         )
     moved = torch.nonzero(far & ~lost[lanes.item]).flatten()
     if moved.numel():
-        node[moved] = _sheltered(table, lanes[moved], x[moved])
+        node[moved] = _sheltered(table, lanes[moved], x[moved], spacing[moved], dtype)
         moved = torch.nonzero((node != lanes.node) & ~lost[lanes.item]).flatten()
         there = Lanes(lanes.item[moved], node[moved])
         x[moved], _ = newton(table, there, x[moved], one[moved], _EXACT * spacing[moved], dtype)
@@ -159,13 +162,31 @@ def _duplicates(lanes: Lanes, x: Tensor, start: Tensor, spacing: Tensor) -> Tens
     return marked
 
 
-def _sheltered(table: Table, lanes: Lanes, x: Tensor) -> Tensor:
-    """(lane,) nodes where the modes are strong, for the few that moved."""
+def _sheltered(
+    table: Table, lanes: Lanes, x: Tensor, spacing: Tensor, dtype: torch.dtype
+) -> Tensor:
+    """(lane,) nodes where the modes are strong, for the few that moved; the rule is the host's."""
     if table.kernels:
-        return table.kernels.shelter(table, lanes, x, _FAR)
-    item, node, at = (values.cpu().numpy() for values in (lanes.item, lanes.node, x))
-    found = _least_decay(at, item, node, table.items.steps, table.items.first, _FAR)
-    return torch.from_numpy(found).to(table.device)
+        node = table.kernels.least_decay(table, lanes, x, _FAR)
+    else:
+        item, axis, root = (values.cpu().numpy() for values in (lanes.item, lanes.node, x))
+        found = _least_decay(root, item, axis, table.items.steps, table.items.first, _FAR)
+        node = torch.from_numpy(found).to(table.device)
+    far = torch.nonzero(node != lanes.node).flatten()
+    if far.numel():
+        here, x = lanes[far], x[far]
+        there = Lanes(here.item, node[far])
+        whole = torch.ones_like(x.real)
+        values, slopes = [], []
+        for at in (here, there):
+            ends = ends_of(table, at, x.real, last=False)
+            value, change, _ = wronskian(table, at, ends, x, whole, dtype)
+            values.append(value.abs())
+            slopes.append(change.abs())
+        better = slopes[1] * math.exp(_FAR) < slopes[0]
+        better &= values[1] < _ROOT * spacing[far] * slopes[1]
+        node[far] = torch.where(better, there.node, here.node)
+    return node
 
 
 def _on_the_host(table: Table, lanes: Lanes, start: Tensor, drift: Tensor) -> tuple[Tensor, Tensor]:

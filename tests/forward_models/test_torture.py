@@ -174,6 +174,29 @@ def test_degenerate_pairs_are_orthonormal() -> None:
     np.testing.assert_allclose(overlap, np.eye(len(phi)), atol=1e-5)
 
 
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_twins_of_a_duct_and_of_lossy_mud_are_normalised(device: str | None) -> None:
+    """Without the loss both are in both; with it that of the mud has nothing left in the duct."""
+    water = Layer([0.0, 3.9, 13.3, 26.1], [1486.0, 1525.0, 1480.0, 1478.0])
+    mud = Layer([26.1, 50.1], [1452.0, 1467.0], density=2160.0, attenuation=0.9)
+    half_space = HalfSpace(1650.0, density=1950.0, attenuation=0.26)
+    guide = Environment.from_layers([water, mud], half_space)
+    node, weight = np.polynomial.legendre.leggauss(40)
+    edge = np.concatenate([np.linspace(0, 3.9, 5), np.linspace(13.3, 26.1, 5), [30, 34, 40, 50.1]])
+    half = 0.5 * np.diff(edge)[:, None]
+    z = 0.5 * (edge[1:] + edge[:-1])[:, None] + half * node
+    rho = np.where(z < 26.1, 1.0, 2.16)
+    tones = [4651.0]
+    modes = solve_modes(guide, tones, depth=[*z.ravel(), 50.1], c_high=1530.0, device=device)
+    for i, tone in enumerate(tones):
+        n = int(modes.n_modes[0, i])
+        phi, k = modes.mode_function[0, i, :n].numpy(), modes.wavenumber[0, i, :n].numpy()
+        c = 1650.0 * (1.0 - 0.26j / (40.0 * np.pi / np.log(10.0)))
+        below = phi[:, -1] ** 2 / (2.0 * 1.95 * np.sqrt(k**2 - (2.0 * np.pi * tone / c) ** 2))
+        norm = phi[:, :-1] ** 2 @ (half * weight / rho).ravel() + below
+        np.testing.assert_allclose(norm, 1.0, atol=1e-6)
+
+
 @pytest.mark.parametrize("frequency", [39.84 * (1 + 1e-9), 103.59, 103.65])
 def test_a_mode_at_its_cut_off_is_finite(frequency: float) -> None:
     modes = solve_modes(load_case("near_cutoff").environment, [frequency], depth=[30.0])

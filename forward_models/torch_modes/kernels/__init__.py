@@ -6,7 +6,12 @@ to its match node, and Newton's method until its root is found. Lanes of an item
 their threads read the same rows of the table.
 """
 
-from forward_models.torch_modes.kernels.complex_shots import Hanging, carry_complex, newton, shelter
+from forward_models.torch_modes.kernels.complex_shots import (
+    Hanging,
+    carry_complex,
+    least_decay,
+    newton,
+)
 from forward_models.torch_modes.kernels.depths import within_steps
 from forward_models.torch_modes.kernels.mode_sums import sum_modes
 from forward_models.torch_modes.kernels.real_shots import (
@@ -21,10 +26,10 @@ __all__ = [
     "carry_complex",
     "carry_lossless",
     "carry_phase",
+    "least_decay",
     "newton",
     "reach",
     "search",
-    "shelter",
     "sum_modes",
     "within_steps",
 ]

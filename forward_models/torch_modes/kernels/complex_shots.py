@@ -329,9 +329,7 @@ def _least_decay(
         at = table + tl.where(inside, first + low + j, first) * N_COLUMNS
         q = tl.load(at + Q0R)
         gamma = square_root((x_real - q, x_imag - tl.load(at + Q0I)))[0]
-        # Beyond a barrier is another duct.
-        rate = tl.where(q <= x_real, -float("inf"), gamma * tl.sqrt(tl.load(at + H2)))
-        nepers += tl.where(inside, rate, 0.0)
+        nepers += tl.where(inside, gamma * tl.sqrt(tl.load(at + H2)), 0.0)
     tl.store(result + lane, tl.where(nepers > FAR, best, node), mask=held)
 
 
@@ -456,7 +454,7 @@ def newton(
     return x, converged
 
 
-def shelter(table: Table, lanes: Lanes, x: Tensor, far: float) -> Tensor:
+def least_decay(table: Table, lanes: Lanes, x: Tensor, far: float) -> Tensor:
     """(lane,) nodes of least decay where those are more than ``far`` nepers away.
 
     The rule is that of ``normal_modes.complex_modes``.
