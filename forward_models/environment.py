@@ -34,6 +34,12 @@ OnError = Literal["raise", "nan"]
 # ρ (c² - 4/3 c_s²) negative.
 SHEAR_LIMIT = math.sqrt(0.75)
 
+# What any medium has, from gas to steel: beyond, a value is a slip, and numbers would overflow.
+SOUND_SPEED_LIMITS = (1.0, 1e5)  # m/s
+DENSITY_LIMITS = (0.1, 1e6)  # kg/m³
+_SHEAR_SPEED_LEAST = 1.0  # m/s, of a solid
+_LARGEST = 1e6  # m, of thicknesses and roughness
+
 _PER_SEGMENT = (
     "thickness",
     "sound_speed_top",
@@ -163,12 +169,16 @@ class Environment:
                 continue
             may_be_zero = name in ("thickness", *_SHEAR, *_ROUGHNESS) or "attenuation" in name
             bad = ~torch.isfinite(value) | (value < 0) | ((value == 0) & (not may_be_zero))
+            low, high = _limits(name)
+            beyond = (value > high) | ((value < low) & (value > 0))
             if value.ndim == 2 and name != "thickness":
                 bad &= self.thickness > 0
+                beyond &= self.thickness > 0
             least = "zero or more" if may_be_zero else "above zero"
-            for where in torch.nonzero(bad).tolist():
+            for where in torch.nonzero(bad | beyond).tolist():
                 place = f"segment {where[1]}: " if value.ndim == 2 else ""
-                what = f"{float(value[tuple(where)]):g} must be finite and {least}"
+                need = f"finite and {least}" if bad[tuple(where)] else f"from {low:g} to {high:g}"
+                what = f"{float(value[tuple(where)]):g} must be {need}"
                 found.setdefault(where[0], f"{place}{name}: {what}")
         for index in torch.nonzero(~(self.bottom_depth > 0)).flatten().tolist():
             found.setdefault(index, "thickness: all zero; give at least one layer")
@@ -347,6 +357,17 @@ def stack(environments: Sequence[Environment]) -> Environment:
                 [zero if value is None else value for value, zero in zip(shear, fluid, strict=True)]
             )
     return replace(first, **tensors)
+
+
+def _limits(name: str) -> tuple[float, float]:
+    """The least value above zero that a field may have, and the largest."""
+    if "sound_speed" in name:
+        return SOUND_SPEED_LIMITS
+    if "density" in name:
+        return DENSITY_LIMITS
+    if "shear_speed" in name:
+        return _SHEAR_SPEED_LEAST, math.inf  # SHEAR_LIMIT is the upper one
+    return 0.0, math.inf if "attenuation" in name else _LARGEST
 
 
 def _segments(

@@ -331,9 +331,12 @@ def _track(
     """The profiles as one batch, and their ranges in m."""
     name = Path(path).name
     if len(profiles) != len(flp.profile_range_km):
+        beside = Path(path).with_suffix(".flp")
+        places = len(flp.profile_range_km)
+        says = f"places {places}" if beside.is_file() else "is not there"
         raise InputError(
-            f"{name}: {len(profiles)} profiles, but {Path(name).with_suffix('.flp')} places "
-            f"{len(flp.profile_range_km)}; set NPROF and RPROF there to one range (km) a profile"
+            f"{name}: {len(profiles)} profiles, but {beside.name} {says}; set NPROF and RPROF in "
+            "it to one range (km) a profile"
         )
     try:
         track = stack([profile.environment for profile in profiles])

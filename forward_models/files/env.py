@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forward_models.environment import (
+    DENSITY_LIMITS,
     SHEAR_LIMIT,
+    SOUND_SPEED_LIMITS,
     Bottom,
     Environment,
     HalfSpace,
@@ -375,10 +377,16 @@ def _phase_speed_limits(records: Records, environment: Environment) -> tuple[flo
 
 def _check_medium(records: Records, where: str, knot: list[float]) -> None:
     _, c, _, rho, alpha, _ = knot
-    if c <= 0:
-        raise records.error(f"{where}, cP", f"{c:g} must be above zero (m/s)")
-    if rho <= 0:
-        raise records.error(f"{where}, rho", f"{rho:g} must be above zero (g/cm3)")
+    for name, value, unit, (low, high) in (
+        ("cP", c, "m/s", SOUND_SPEED_LIMITS),
+        ("rho", rho, "g/cm3", (limit / KG_PER_G_CM3 for limit in DENSITY_LIMITS)),
+    ):
+        if value <= 0:
+            raise records.error(f"{where}, {name}", f"{value:g} must be above zero ({unit})")
+        if not low <= value <= high:
+            raise records.error(
+                f"{where}, {name}", f"{value:g} must be from {low:g} to {high:g} ({unit})"
+            )
     if alpha < 0:
         raise records.error(f"{where}, alphaP", f"{alpha:g} must be zero or more")
 

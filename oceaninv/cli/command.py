@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from oceaninv.errors import InputError
 
 FAILED, BAD_INPUT = 1, 2
+_MOST_VALUES = 1_000_000  # of an option
 _INTERRUPTED = 130  # how typer tells Ctrl-C, or by Abort in its earlier versions
 # Of click, or of typer's own copy of it.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -112,13 +113,16 @@ def numbers(text: str | None, option: str) -> list[float]:
             start, stop, n = float(first), float(last), int(count)
             if n < 2:
                 raise ValueError
-            values = [start + (stop - start) * i / (n - 1) for i in range(n)]
+            some = range(min(n, _MOST_VALUES + 1))
+            values = [start + (stop - start) * i / (n - 1) for i in some]
         else:
             values = [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
         values = []
     if not values or any(abs(v) == float("inf") or v != v for v in values):
         raise InputError(f"{option}: {text!r} is no list; write 1,2,5 or FIRST:LAST:COUNT")
+    if len(values) > _MOST_VALUES:
+        raise InputError(f"{option}: {text!r} are too many; give {_MOST_VALUES} at most")
     return values
 
 

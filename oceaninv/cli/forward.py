@@ -164,7 +164,8 @@ def field(
         "receiver_depth": numbers(receiver_depth, "--receiver-depth"),
         "range_km": numbers(range_km, "--range-km"),
     }
-    check_outputs({"--output": output, "--plot": plot}, [file, file.with_suffix(".flp")])
+    beside = file.with_suffix(".flp") if file.name else None  # '.' has no name
+    check_outputs({"--output": output, "--plot": plot}, [file, beside])
     check_figure("--plot", plot)
     from oceaninv.forward import field_of_file, ranges_within
 

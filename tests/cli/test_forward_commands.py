@@ -235,6 +235,11 @@ def test_a_mode_limit_keeps_the_first_modes_and_says_when_there_are_fewer(tmp_pa
         ),
         (["CASE", "-f", "0"], "oceaninv: CASE: frequency: 0 Hz must be finite and above zero\n"),
         (["CASE", "--range-km", "1:2"], "oceaninv: --range-km: '1:2' is no list"),
+        (
+            ["CASE", "-f", "1:2:99999999999"],
+            "oceaninv: --frequency: '1:2:99999999999' are too many",
+        ),
+        (["."], "oceaninv: .: "),
         (["CASE", "--range-km", "0"], "oceaninv: CASE: range: 0 m must be"),
         (["CASE", "--source-depth", "-5"], "oceaninv: CASE: source_depth: -5 m must be"),
         (
@@ -407,8 +412,8 @@ def test_profiles_that_the_field_file_does_not_place_are_refused(tmp_path: Path)
     result = run("field", env, "-o", tmp_path / "f.nc", "--range-km", "1")
     assert result.exit_code == 2
     assert result.stderr == (
-        "oceaninv: pekeris.env: 3 profiles, but pekeris.flp places 1; set NPROF and RPROF there to "
-        "one range (km) a profile\n"
+        "oceaninv: pekeris.env: 3 profiles, but pekeris.flp is not there; set NPROF and RPROF in it "
+        "to one range (km) a profile\n"
     )
     result = run("field", adiabatic_case(tmp_path, "RC"), "-o", tmp_path / "f.nc")
     assert result.exit_code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -330,3 +331,23 @@ def test_a_sound_batch_warns_of_nothing() -> None:
 def test_depths_of_another_number_of_environments_are_refused() -> None:
     with pytest.raises(ModelInputError, match=r"depth: shape \(3, 1\) fits neither .* B = 2"):
         solve_modes(stack([GUIDE, GUIDE]), [50.0], depth=[[1.0], [2.0], [3.0]])
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("sound_speed_top", 1e300, "segment 0: sound_speed_top: 1e+300 must be from 1 to 100000"),
+        ("sound_speed_bottom", 1e-300, "segment 0: sound_speed_bottom: 1e-300 must be from 1 to 1"),
+        ("density", 1e300, "segment 0: density: 1e+300 must be from 0.1 to 1e+06"),
+        ("thickness", 1e300, "segment 0: thickness: 1e+300 must be from 0 to 1e+06"),
+        ("bottom_roughness", 1e200, "bottom_roughness: 1e+200 must be from 0 to 1e+06"),
+        ("half_space_shear_speed", 1e-300, "half_space_shear_speed: 1e-300 must be from 1 to inf"),
+    ],
+)
+def test_values_that_no_medium_has_are_named(field: str, value: float, message: str) -> None:
+    rock = Environment.from_layers([WATER], HalfSpace(1800, 1900, 0.1, 400.0, 0.1))
+    whole = torch.zeros(1, dtype=torch.float64)
+    rock = replace(rock, bottom_roughness=whole)
+    bad = replace(rock, **{field: torch.full_like(getattr(rock, field), value)})
+    with pytest.raises(ModelInputError, match=re.escape(f"environment 0: {message}")):
+        solve_modes(bad, [50.0])

@@ -214,6 +214,7 @@ def test_what_is_written_reads_back_the_same(
         ("'A' 0.0", "'A~' 0.0", "BOTOPT(2:2): '~': bathymetry files are not supported"),
         ("'A' 0.0", "'A 0.0", "lacks the closing quote"),
         ("110.0 1800.0", "110.0 0", "half-space, cP: 0 must be above zero"),
+        ("110.0 1800.0", "110.0 1e300", "half-space, cP: 1e+300 must be from 1 to 100000 (m/s)"),
         (
             "1800.0 0.0 2.0",
             "1800.0 1600 2.0",
