@@ -22,7 +22,8 @@ from forward_models.seabed import DB_PER_NEPER, attenuation_to_nepers
 Numbers = Tensor | np.ndarray | Sequence[float] | float
 
 _ON_THE_BOTTOM = 1e-6  # m
-_SLICES = 6  # of a batch, at least
+_SLICES = 6  # of a batch, at least, where there are several threads
+_LARGEST_SLICE = 64  # environments: memory is that of a slice
 # Threads that solve, at most: numpy holds the interpreter's lock for about an eighth of their time.
 _THREADS = 8
 
@@ -215,12 +216,14 @@ def in_parallel(work: Callable[[slice], None], batch: int, *, most: int = _THREA
     Slices are small, so that uneven environments keep every core busy, but no smaller than that:
     what numpy does for a slice is done by one thread at a time. So there are ``most`` threads.
     """
-    threads = min(_cores(), most, batch)
-    if threads <= 1:
-        work(slice(0, batch))
-        return
-    size = max(1, min(64, math.ceil(batch / max(threads, _SLICES))))
+    threads = max(1, min(_cores(), most, batch))
+    parts = 1 if threads == 1 else max(threads, _SLICES)
+    size = max(1, min(_LARGEST_SLICE, math.ceil(batch / parts)))
     slices = [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
+    if threads == 1:
+        for rows in slices:
+            work(rows)
+        return
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(work, slices):
             continue

@@ -412,8 +412,8 @@ def test_profiles_that_the_field_file_does_not_place_are_refused(tmp_path: Path)
     result = run("field", env, "-o", tmp_path / "f.nc", "--range-km", "1")
     assert result.exit_code == 2
     assert result.stderr == (
-        "oceaninv: pekeris.env: 3 profiles, but pekeris.flp is not there; set NPROF and RPROF in it "
-        "to one range (km) a profile\n"
+        "oceaninv: pekeris.env: 3 profiles, but pekeris.flp is not there; set NPROF and RPROF in "
+        "it to one range (km) a profile\n"
     )
     result = run("field", adiabatic_case(tmp_path, "RC"), "-o", tmp_path / "f.nc")
     assert result.exit_code == 2

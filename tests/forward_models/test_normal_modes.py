@@ -22,6 +22,7 @@ from forward_models import (
     solve_modes,
     stack,
 )
+from forward_models.normal_modes.batch import in_parallel
 
 WATER = Layer([0, 30, 100], [1520, 1500, 1490])
 MUD = Layer([100, 108], [1460, 1475], 1500.0, 0.4)
@@ -233,3 +234,14 @@ def test_a_seabed_sampled_at_many_knots_is_that_of_few(tone: float) -> None:
     assert few.size
     for knots in (41, 161):
         np.testing.assert_allclose(wavenumbers(knots), few, rtol=3e-8)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_memory_is_that_of_a_slice_of_the_batch(
+    cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forward_models.normal_modes.batch._cores", lambda: cores)
+    rows: list[range] = []
+    in_parallel(lambda part: rows.append(range(part.start, part.stop)), 1000)
+    assert max(map(len, rows)) <= 64
+    assert sorted(row for part in rows for row in part) == list(range(1000))
