@@ -78,20 +78,20 @@ def psis(log_weight: Array) -> tuple[Array, float]:
 
 
 def thin(log_weight: Array, n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Array]:
-    """About n weighted draws that stand for all: their indices (m,) and log weights (m,).
+    """At most n weighted draws that stand for all: their indices (m,) and log weights (m,).
 
     Rejection control (Liu, Chen & Wong 1998): draw i stays with probability min(1, w_i/c) and
-    weight max(w_i, c), with c such that n are expected to stay. Expectations do not change, and
-    no heavy draw is lost. Where chance leaves none, one is chosen by its weight.
+    weight max(w_i, c). Here n stay, by systematic sampling, which c is chosen for. Expectations of
+    sums over the draws do not change, and no heavy draw is lost.
     """
     index = np.flatnonzero(np.isfinite(log_weight))
     log_weight = log_weight[index]
     if len(index) <= n:
         return index, log_weight
     threshold = _threshold(log_weight, n)
-    kept = np.flatnonzero(np.log(rng.random(len(index))) < log_weight - threshold)
-    if not len(kept):
-        kept = rng.choice(len(index), 1, p=normalised_weights(log_weight, len(index)))
+    cumulated = np.cumsum(np.exp(np.minimum(log_weight - threshold, 0.0)))
+    position = cumulated * (n / cumulated[-1]) + rng.random()
+    kept = np.flatnonzero(np.diff(np.floor(position), prepend=0.0))
     return index[kept], np.maximum(log_weight[kept], threshold)
 
 
@@ -119,7 +119,8 @@ def weighted_quantile(values: Array, weights: Array, q: Array) -> Array:
     r"""Quantiles of a weighted sample.
 
     The distribution function is interpolated through the points
-    $(x_{(i)}, \sum_{j<i} w_{(j)} + w_{(i)}/2)$, so equal weights give the usual median.
+    $(x_{(i)}, \sum_{j<i} w_{(j)} + w_{(i)}/2)$ of those with weight, so equal weights give the
+    usual median.
 
     Args:
         values: sample, (n,).
@@ -127,6 +128,7 @@ def weighted_quantile(values: Array, weights: Array, q: Array) -> Array:
         q: probabilities, any shape.
     """
     order = np.argsort(values)
+    order = order[weights[order] != 0]
     sorted_weights = weights[order]
     middle = np.cumsum(sorted_weights) - 0.5 * sorted_weights
     return np.asarray(np.interp(q, middle, values[order]))

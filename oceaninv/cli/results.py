@@ -98,12 +98,13 @@ def calibrate(
     check_outputs({"--output": output, "--figure": figure}, [model])
     check_figure("--figure", figure)
     from oceaninv.diagnostics import calibrate as run
+    from oceaninv.diagnostics.keeping import content_to_keep_in, keep_calibration
     from oceaninv.inference import Model
     from oceaninv.report.calibration import plot_calibration
 
-    if keep and not (Path(model) / "model.json").is_file():
-        raise InputError(f"--keep: {model} is no directory of a model; train one to keep it there")
     loaded = Model.load(model)
+    if keep:
+        content_to_keep_in(model)
     with progress_bar() as progress:
         result = run(
             loaded,
@@ -162,8 +163,6 @@ def calibrate(
     say(f"{model} {whole} with {n} simulations (each test at p = {alpha:.2g})")
     say(f"{output}: calibration; {figure}: its figure")
     if keep:
-        from oceaninv.diagnostics.keeping import keep_calibration
-
         say(f"{keep_calibration(result, model)}: summary of the calibration")
 
 

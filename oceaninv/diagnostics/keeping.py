@@ -49,16 +49,32 @@ def calibration_summary(result: xr.Dataset) -> dict[str, Any]:
     return {**plain, **numbers, "coverage": coverage}
 
 
+def content_to_keep_in(directory: str | Path) -> dict[str, Any]:
+    """What `model.json` holds of a model that calibrations can be kept with.
+
+    Raises:
+        InputError: no model directory, or calibrations there that are no mapping.
+    """
+    path = Path(directory) / "model.json"
+    if not path.is_file():
+        raise InputError(
+            f"--keep: {directory} is no directory of a model; train one to keep it there"
+        )
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    kept = content.get("calibration", {})
+    if not isinstance(kept, dict):
+        raise InputError(f"{path}: calibration: {str(kept)[:40]} is no mapping; remove it")
+    return content
+
+
 def keep_calibration(result: xr.Dataset, directory: str | Path) -> Path:
     """Write the summary of a calibration into `model.json` of the model that it is of.
 
     Raises:
-        InputError: no model directory, or one of another scenario.
+        InputError: as `content_to_keep_in`, or a model of another scenario.
     """
+    content = content_to_keep_in(directory)
     path = Path(directory) / "model.json"
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give the directory of a model to keep it there")
-    content = json.loads(path.read_text(encoding="utf-8"))
     if content.get("scenario_hash") != result.attrs["scenario_hash"]:
         raise InputError(
             f"{path}: scenario_hash: is of another scenario than the calibration; calibrate it anew"

@@ -54,10 +54,10 @@ def region_rank(truth: Array, draws: Array, weights: Array, rng: np.random.Gener
     r"""Credibility of the ellipsoid about the posterior mean that just holds the truth.
 
     The rank of $(x - m)^T S^{-1} (x - m)$, with the mean m and covariance S of one half of the
-    draws, among the other half. Any function of the unknowns and of the data may be ranked so
-    (Modrák et al. 2023, Bayesian Anal., arXiv 2211.02383); this one is the credibility of the
-    highest-density region of a normal posterior, and it sees wrong correlations, to which TARP is
-    almost blind because its random points look from all sides.
+    draws that have weight, among the other half. Any function of the unknowns and of the data may
+    be ranked so (Modrák et al. 2023, Bayesian Anal., arXiv 2211.02383); this one is the credibility
+    of the highest-density region of a normal posterior, and it sees wrong correlations, to which
+    TARP is almost blind because its random points look from all sides.
 
     Args:
         truth: (d,).
@@ -65,10 +65,12 @@ def region_rank(truth: Array, draws: Array, weights: Array, rng: np.random.Gener
         weights: (L,), summing to 1.
         rng: for the random part of the rank.
     """
+    draws, weights = draws[weights > 0], weights[weights > 0]
     half = len(draws) // 2
-    share = weights[:half] / weights[:half].sum()
-    mean = share @ draws[:half]
-    residual = draws[:half] - mean
+    first = slice(max(half, 1))  # a collapsed sampler has one draw only
+    share = weights[first] / weights[first].sum()
+    mean = share @ draws[first]
+    residual = draws[first] - mean
     covariance = residual.T @ (share[:, None] * residual)
     # A collapsed direction would make the covariance singular: its scale is that of the prior, 1.
     root = np.linalg.cholesky(covariance + 1e-12 * np.eye(len(truth)))

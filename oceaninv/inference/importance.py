@@ -1,9 +1,10 @@
 """Importance sampling with a proposal that learns: exact posteriors from imperfect networks.
 
 Everything is in the normal scores v, where the prior is N(0, I), and in log space. Draws come from
-several components c: the network, a little of the prior (so that no part of the posterior is
-without draws) and, where these two are poor, a mixture fitted to weighted draws. Whatever
-component made it, a draw is weighted against the mixture of all in their actual shares N_c/N,
+several components c: the network, a little of the prior (so that parts of the posterior that the
+network lacks can be found) and, where these two are poor, a mixture fitted to weighted draws.
+Whatever component made it, a draw is weighted against the mixture of all in their actual shares
+N_c/N,
 
     log w_i = log L(v_i) + log N(v_i; 0, I) − log Σ_c (N_c/N) q_c(v_i),
 
@@ -17,7 +18,10 @@ the balance heuristic (Veach & Guibas 1995; Owen & Zhou 2000). It goes by rounds
 2. Only the rounds after the last fit are returned, weighted against the components that they were
    drawn from. AMIS also returns the earlier ones, which makes the evidence too small, because
    each fit follows the very draws that it then weighs down: by 0.04, 0.07 and 0.12 in log evidence
-   for Gaussian posteriors of 6, 9 and 12 unknowns, several standard errors. Here it is unbiased.
+   for Gaussian posteriors of 6, 9 and 12 unknowns, several standard errors. Without them no bias
+   is seen where the first proposal covers the posterior. Where it lacks a mode that only the
+   prior's share can find, the rounds may end before: one with 5.6 % of the mass was lost in 27 of
+   100 runs, and the evidence was 2.6 % too small on average.
 
 Nothing is fitted, and no draw given up, where the first proposal is good.
 """

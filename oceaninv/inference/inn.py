@@ -19,6 +19,7 @@ What stands for y is a learned regression of x, so that ŷ has as many numbers a
 as they are. The density of x alone would need an integral over ε and is not available.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -165,7 +166,7 @@ class InnMap(nn.Module):
     def negative_log_likelihood(
         self, v: Tensor, context: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """log N(ε) − log q(x, ε | y), (n,), at least −log q(x | y) on average over ε."""
+        """log p(ε) − log q(x, ε | y), (n,), at least −log q(x | y) on average over ε ~ p."""
         if not self.smoothed or self.padding == 0:
             raise InputError(
                 "training: an inn without inn_smoothing and inn_padding has no likelihood; choose "
@@ -177,7 +178,8 @@ class InnMap(nn.Module):
         of_y = standard_normal_log_prob((y - context) @ self.whitening().T)
         of_y = of_y + _GAIN * self.log_scale.sum()
         log_q = of_y + standard_normal_log_prob(z) + log_det
-        return standard_normal_log_prob(padded[:, self.dim :] / self.padding) - log_q
+        of_noise = standard_normal_log_prob(padded[:, self.dim :] / self.padding)
+        return of_noise - self.observed * math.log(self.padding) - log_q
 
     def whitening(self) -> Tensor:
         """W (m, m), lower triangular: W(ŷ − y) is standard normal."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from oceaninv.errors import InputError
@@ -34,6 +33,7 @@ _POINTS, _REPLICA = "references.points", "references.replica"  # names of the te
 OTHER_FITS = 3
 _FIRST = "first."  # before the names of the tensors of the first network
 _BUILTIN = files("oceaninv") / "models"
+_MAP = ("architecture", "normal_fits")  # what makes the map, with the scenario and the weights
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Model:
             tensors |= {_FIRST + name: t for name, t in first.state_dict().items()}
             fits = {"steps": self.aid.steps, "architecture": asdict(first.architecture)}
         write_tensors(weights, tensors, {"oceaninv_model": SCHEMA})
-        content = {
+        content: dict[str, Any] = {
             "oceaninv_model": SCHEMA,
             "name": self.name,
             "scenario": self.scenario.model_dump(mode="json"),
@@ -145,6 +145,7 @@ class Model:
             "versions": versions(),
             "weights_sha256": _digest(weights),
         }
+        content["map_sha256"] = _map_digest(content)
         with whole_file(directory / "model.json") as path:
             path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -153,7 +154,8 @@ class Model:
         """Read a model: a built-in one by name, or the directory that `train` wrote.
 
         Raises:
-            InputError: no such model, or files that are truncated or do not belong together.
+            InputError: no such model, or files that are truncated, were changed or do not belong
+                together.
         """
         directory = model_directory(name_or_directory)
         path = directory / "model.json"
@@ -164,16 +166,25 @@ class Model:
                     f"{path}: oceaninv_model: {content['oceaninv_model']} is not known to this "
                     "version; train it again"
                 )
+            if content.get("map_sha256") != _map_digest(content):
+                raise InputError(
+                    f"{path}: {' or '.join(_MAP)}: is not what the model was trained "
+                    "with; copy the file again, or train again"
+                )
             scenario = scenario_from_json(json.dumps(content["scenario"]))
             estimator = network_of(content["architecture"])
             digest, record, name = (content[k] for k in ("weights_sha256", "training", "name"))
+            if not (isinstance(record, dict) and isinstance(name, str)):
+                raise TypeError("training or name is of another kind")
             aid: MatchedField | NormalFits | None = None
             if fits := content.get("normal_fits"):
                 first = Estimator(Architecture(**fits["architecture"]), seed=0)
                 aid = NormalFits(scenario, first, int(fits["steps"]))
+        except InputError:
+            raise
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error}); check the path") from None
-        except (KeyError, TypeError, *_NO_JSON, ValidationError) as error:
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(
                 f"{path}: is not a model of this version ({reason}); train it again"
@@ -263,7 +274,6 @@ def _many(fits: NormalFits) -> NormalFits:
     return replace(fits, others=OTHER_FITS)
 
 
-_NO_JSON = (json.JSONDecodeError, UnicodeDecodeError)
 _BATCH = 8192  # draws at a time, for memory
 _MIXTURE_OF = 6000  # draws that the mixture of a network without a density is fitted to
 
@@ -313,3 +323,8 @@ def _as_real(tensor: Tensor) -> Tensor:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _map_digest(content: Mapping[str, Any]) -> str:
+    fixed = {name: content[name] for name in _MAP if name in content}
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from oceaninv.diagnostics.compare import compare
+from oceaninv.errors import InputError
 from oceaninv.posterior import Posterior, summarise
 from oceaninv.report.data_fit import data_fit
 from oceaninv.report.figures import corner, marginals, sound_speed, weights
@@ -236,7 +237,12 @@ def _agreement(posteriors: list[Posterior], names: list[str]) -> list[Table | Pi
     parts: list[Table | Picture] = []
     reference = posteriors[-1]
     for p, name in zip(posteriors[:-1], names[:-1], strict=True):
-        found = compare(p, reference, draws=2000)
+        against = f"{name} against {names[-1]}"
+        try:
+            found = compare(p, reference, draws=2000)
+        except InputError as error:
+            parts.append(Table(against, ("Not compared",), [(f"{error}.",)]))
+            continue
         rows = [
             (
                 long_name,
@@ -251,9 +257,7 @@ def _agreement(posteriors: list[Posterior], names: list[str]) -> list[Table | Pi
             )
         ]
         header = ("Unknown", "Unit", "Median", "Reference", "Sd ratio", "Wasserstein")
-        caption = (
-            f"{name} against {names[-1]}: C2ST {found.c2st.accuracy:.3f} ± {found.c2st.error:.3f}"
-        )
+        caption = f"{against}: C2ST {found.c2st.accuracy:.3f} ± {found.c2st.error:.3f}"
         parts.append(Table(caption, header, rows))
     return parts
 

@@ -145,6 +145,19 @@ def test_calibrate_prints_a_verdict_by_parameter(work: Path) -> None:
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_where_a_calibration_cannot_be_kept_is_told_before_the_run(
+    work: Path, tmp_path: Path
+) -> None:
+    model, out = tmp_path / "model", tmp_path / "calibration.nc"
+    shutil.copytree(work / "model", model)
+    content = json.loads((model / "model.json").read_text())
+    (model / "model.json").write_text(json.dumps({**content, "calibration": [1]}))
+    refused = run("calibrate", model, "-n", "40", "--draws", "100", "-o", out, "--keep")
+    assert refused.exit_code == 2
+    assert refused.stderr.endswith("model.json: calibration: [1] is no mapping; remove it\n")
+    assert not out.exists()
+
+
 def test_the_conjugate_hint_is_printed_for_conjugated_data(work: Path, tmp_path: Path) -> None:
     path = tmp_path / "conjugated.nc"
     path.write_bytes((work / "data.nc").read_bytes())

@@ -91,6 +91,14 @@ def test_weighted_draws_rank_as_the_draws_they_stand_for() -> None:
     assert test.p_value(np.array(without)[:, 0]) < 0.001
 
 
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_halves_without_weight_leave_a_region(n: int) -> None:
+    rng = np.random.default_rng(4)
+    draws = rng.standard_normal((10, 2))
+    for weights in (np.repeat([1 / n, 0.0], [n, 10 - n]), np.repeat([0.0, 1 / n], [10 - n, n])):
+        assert 0 <= region_rank(np.zeros(2), draws, weights, rng) <= 1
+
+
 def test_coverage_of_known_ranks() -> None:
     u = np.array([[0.1], [0.5], [0.7], [0.99]])
     assert coverage(u, np.array([0.5, 0.9]))[0] == pytest.approx([0.5, 0.75])

@@ -87,6 +87,18 @@ def test_the_published_form_has_no_likelihood() -> None:
         inn.negative_log_likelihood(torch.zeros(4, 2), torch.zeros(4, 3), generator())
 
 
+@pytest.mark.parametrize("padding", [0.8, 2.0])
+def test_the_likelihood_is_that_of_a_density_whatever_the_padding(padding: float) -> None:
+    """E_ε[exp(−nll)] is q(x | y), which integrates to one; untrained it is N(y, 1)."""
+    inn = InnMap(
+        1, 1, blocks=0, hidden=4, bins=0, clamp=3.0, smoothing="learned", padding=padding,
+        generator=generator(),
+    )  # fmt: skip
+    x = torch.linspace(-8, 8, 200_001)[:, None]
+    nll = inn.negative_log_likelihood(x, torch.zeros(1, 1), generator(2))
+    assert 16 * (-nll).exp().mean().item() == pytest.approx(1.0, abs=0.02)
+
+
 def test_presets_are_settings() -> None:
     for changes in PRESETS.values():
         settings = with_settings(Training(), changes)

@@ -15,6 +15,7 @@ from oceaninv.inference import Model, train
 from oceaninv.inference.estimator import Architecture, Estimator
 from oceaninv.inference.features import measured_features
 from oceaninv.inference.matched_field import simulate_references
+from oceaninv.inference.model import list_models
 from oceaninv.inference.training import noisy_pairs
 from oceaninv.measurement import Measurement
 from oceaninv.measurement.synthetic import synthetic_measurement
@@ -24,6 +25,11 @@ from oceaninv.simulation import TrainingSet, simulate
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def copied(model_directory: Path, tmp_path: Path) -> Path:
+    """The `model.json` of a copy of a model."""
+    return Path(shutil.copytree(model_directory, tmp_path / "m")) / "model.json"
 
 
 def test_training_leaves_a_model_and_nothing_else(model_directory: Path) -> None:
@@ -119,6 +125,85 @@ def test_files_that_are_not_whole_are_refused(model_directory: Path, tmp_path: P
         Model.load(copy)
     with pytest.raises(InputError, match="no-such-model: no such model; give a directory"):
         Model.load("no-such-model")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"clamp": value} for value in (2.5, 0, -1, "x", None)),
+        *({"guesses": value} for value in (0, "x")),
+        *(
+            {name: -1}
+            for name in (
+                "dim",
+                "features",
+                "hidden",
+                "context",
+                "blocks",
+                "coupling_hidden",
+                "bins",
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_another_architecture_than_that_of_the_training_is_refused(
+    changes: dict[str, Any], model_directory: Path, tmp_path: Path
+) -> None:
+    path = copied(model_directory, tmp_path)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "architecture": content["architecture"] | changes}))
+    with pytest.raises(InputError, match=r"model\.json: architecture or normal_fits: is not what"):
+        Model.load(path.parent)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"architecture": value} for value in (None, 3, "x", [])),
+        *({"normal_fits": value} for value in ({"steps": "x"}, {"steps": 3}, None)),
+    ],
+    ids=str,
+)
+def test_what_is_no_architecture_is_refused(
+    changes: dict[str, Any], model_directory: Path, tmp_path: Path
+) -> None:
+    path = copied(model_directory, tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(InputError, match=r"model\.json: architecture or normal_fits: is not what"):
+        Model.load(path.parent)
+
+
+@pytest.mark.parametrize("changes", [{"name": None}, {"training": 3}, {"scenario": []}], ids=str)
+def test_a_field_of_another_kind_is_refused(
+    changes: dict[str, Any], model_directory: Path, tmp_path: Path
+) -> None:
+    path = copied(model_directory, tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(InputError, match=r"model\.json: is not a model of this version \("):
+        Model.load(path.parent)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "9" * 5000, '{"oceaninv_model": 2}'])
+def test_what_is_no_model_is_refused(text: str, model_directory: Path, tmp_path: Path) -> None:
+    path = copied(model_directory, tmp_path)
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"model\.json: (is not a model|architecture or)"):
+        Model.load(path.parent)
+
+
+def test_a_model_as_it_was_written_but_for_its_calibration_is_read(
+    model_directory: Path, tmp_path: Path
+) -> None:
+    path = copied(model_directory, tmp_path)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "calibration": {}}, indent=3, sort_keys=True))
+    assert Model.load(path.parent).scenario == Model.load(model_directory).scenario
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_models_that_come_with_the_package_are_read(name: str) -> None:
+    assert Model.load(name).name == name
 
 
 @pytest.mark.parametrize("objective", ["nll", "vina-js"])

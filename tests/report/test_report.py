@@ -160,6 +160,34 @@ def test_a_network_alone_without_likelihood_can_be_reported(
     assert "draws.png" not in [path.name for path in write_figures([raw], tmp_path)]
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1)])
+def test_a_comparison_that_cannot_be_made_is_left_out_with_its_cause(
+    pressure: Posterior, tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    def of(method: str, n: int) -> Posterior:
+        return replace(
+            pressure,
+            samples=pressure.samples[:n],
+            log_likelihood=pressure.log_likelihood[:n],
+            log_weight=None,
+            sample_stats={name: values[:n] for name, values in pressure.sample_stats.items()},
+            attributes={**pressure.attributes, "method": method},
+        )
+
+    posteriors = [of("one", 800), of("two", 2), of("three", 800)]
+    shown = [posteriors[i] for i in order]
+    report(shown, tmp_path / "r.html")
+    report(shown, tmp_path / "r.pdf")
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    last = shown[-1].attributes["method"]
+    if last == "three":
+        assert "one against three: C2ST 0.5" in page
+        assert "two against three</caption>" in page
+        assert "2 different draws of the first are too few to compare" in page
+    else:
+        assert page.count("2 different draws of the second are too few to compare") == 2
+
+
 def test_what_cannot_be_reported_is_refused(pressure: Posterior, loss: Posterior) -> None:
     with pytest.raises(InputError, match=r"end the name in \.html or \.pdf"):
         report(pressure, "r.doc")
