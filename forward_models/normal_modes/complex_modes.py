@@ -25,7 +25,7 @@ from forward_models.normal_modes.items import (
 )
 from forward_models.normal_modes.kernels import kernel
 from forward_models.normal_modes.paths import NEWTON_LIMIT
-from forward_models.normal_modes.real_modes import mean_distance
+from forward_models.normal_modes.real_modes import find_ducts, mean_distance
 from forward_models.normal_modes.steps import H2, Q0I, Q0R
 
 # A root that attenuation moves by more than this share of the distance to its neighbour is followed
@@ -247,20 +247,26 @@ def _sheltered(items: Items, lanes: Lanes, x: np.ndarray, spacing: np.ndarray) -
     """(lane,) match nodes where the modes are strong.
 
     A mode of a lossy layer decays in the water, though it oscillates there, and its shape would be
-    lost at the axis of the duct. The node moves to the step of least decay where that is more than
-    a few nepers away, unless that is another duct, to which the mode does not belong: |∂W/∂x|,
-    |∫ φ²/ρ dz| of a mode of size 1 at the node, is least where the mode is strong. Shots that
-    meet where it has died may not reach it: x is no root there.
+    lost at the axis of the duct; one of two ducts may have become one of the other. The node moves
+    to the step of least decay where that is more than a few nepers away, or to the axis of another
+    duct, if the mode is stronger there: |∂W/∂x|, |∫ φ²/ρ dz| of a mode of size 1 at the node, is
+    least where it is. Shots that meet where it has died may not reach it: x is no root there.
     """
-    node = _least_decay(x, lanes.item, lanes.node, items.steps, items.first, _FAR)
-    far = np.flatnonzero(node != lanes.node)
-    here, whole = lanes[far], np.ones(far.size)
-    there = Lanes(here.item, node[far])
-    _, slope = wronskian_of(items, here, x[far], whole)
-    value, change = wronskian_of(items, there, x[far], whole)
-    better = np.abs(change) * math.exp(_FAR) < np.abs(slope)
-    better &= np.abs(value) < _SAME * spacing[far] * np.abs(change)
-    node[far] = np.where(better, there.node, here.node)
+    node = lanes.node.copy()
+    offset, axes, _ = find_ducts(items.steps, items.first)
+    ducts = np.diff(offset)[lanes.item]
+    tried = [_least_decay(x, lanes.item, node, items.steps, items.first, _FAR)]
+    for turn in range(ducts.max(initial=1) if axes.size > len(items) else 0):
+        has = (ducts > turn) & (ducts > 1)
+        tried.append(np.where(has, axes[offset[lanes.item] + np.where(has, turn, 0)], node))
+    for trial in tried:
+        far = np.flatnonzero(trial != node)
+        item, whole = lanes.item[far], np.ones(far.size)
+        _, slope = wronskian_of(items, Lanes(item, node[far]), x[far], whole)
+        value, change = wronskian_of(items, Lanes(item, trial[far]), x[far], whole)
+        better = np.abs(change) * math.exp(_FAR) < np.abs(slope)
+        better &= np.abs(value) < _SAME * spacing[far] * np.abs(change)
+        node[far] = np.where(better, trial[far], node[far])
     return node
 
 

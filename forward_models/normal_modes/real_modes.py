@@ -22,11 +22,12 @@ _CUTS = 20  # of a bracket, at most: to the last digit
 # Relative changes of k² below this make no duct.
 _FLAT = 1e-9
 _ABOUT = 4  # roots on either side that tell how far apart they are
-# A root is a duct's own if a Newton step there moves it by less than this share of the spacing.
-_OWN = 1e-3
+# A root is a duct's own if a Newton step there moves it by less than the first share of the mean
+# distance, and not towards another root: by less than the second of that to the next.
+OWN, OWN_OF_NEXT = 1e-3, 0.1
 # Two roots are one of a duct where its Newton steps bring them this near, in shares of the mean
 # distance or of their own.
-_TWIN, _MERGED = 1e-9, 1e-2
+TWIN, _MERGED = 1e-9, 1e-2
 _CLOSE = 1e-3  # neighbours, in shares of the mean distance
 _DIGIT = 4e-16
 
@@ -238,6 +239,8 @@ def choose_nodes(items: Items, lanes: Lanes, x: np.ndarray) -> Lanes:
     split = np.flatnonzero(x > barrier[lanes.item])
     turns = np.diff(offset)[lanes.item[split]]
     unit = mean_distance(items, lanes, x)[split]
+    next_root = OWN_OF_NEXT * neighbour_distance(lanes, x)[split]
+    own = np.minimum(OWN * unit, np.maximum(next_root, TWIN * unit))
     cost = np.full((turns.max(initial=0), split.size), np.inf)
     polished = cost.copy()
     for turn in range(len(cost)):
@@ -247,15 +250,16 @@ def choose_nodes(items: Items, lanes: Lanes, x: np.ndarray) -> Lanes:
             items, Lanes(item, axes[offset[item] + turn]), x[split[has]], with_loss=False
         )
         # Foreign roots rank behind all own ones, the nearest first.
-        away = np.abs(value / slope) / unit[has]
-        cost[turn, has] = np.where(away < _OWN, np.abs(slope) * unit[has], 1e9 * (1.0 + away))
+        away = np.abs(value / slope)
+        foreign = 1e9 * (1.0 + away / unit[has])
+        cost[turn, has] = np.where(away < own[has], np.abs(slope) * unit[has], foreign)
         polished[turn, has] = x[split[has]] - value / slope
     ranking = np.argsort(cost, axis=0)
     choice = ranking[0] if len(cost) else ranking
     same = np.diff(lanes.item[split]) == 0
     for i in np.flatnonzero(same) + 1:
         a, b = choice[i - 1], choice[i]
-        gap = max(_TWIN * unit[i], _MERGED * abs(x[split[i]] - x[split[i - 1]]))
+        gap = max(TWIN * unit[i], _MERGED * abs(x[split[i]] - x[split[i - 1]]))
         if a == b and abs(polished[a, i - 1] - polished[b, i]) < gap:
             choice[i] = ranking[1, i]
     node[split] = axes[offset[lanes.item[split]] + choice]

@@ -167,25 +167,34 @@ def _sheltered(
 ) -> Tensor:
     """(lane,) nodes where the modes are strong, for the few that moved; the rule is the host's."""
     if table.kernels:
-        node = table.kernels.least_decay(table, lanes, x, _FAR)
+        tried = [table.kernels.least_decay(table, lanes, x, _FAR)]
     else:
-        item, axis, root = (values.cpu().numpy() for values in (lanes.item, lanes.node, x))
-        found = _least_decay(root, item, axis, table.items.steps, table.items.first, _FAR)
-        node = torch.from_numpy(found).to(table.device)
-    far = torch.nonzero(node != lanes.node).flatten()
-    if far.numel():
-        here, x = lanes[far], x[far]
-        there = Lanes(here.item, node[far])
-        whole = torch.ones_like(x.real)
+        arrays = (values.cpu().numpy() for values in (x, lanes.item, lanes.node))
+        found = _least_decay(*arrays, table.items.steps, table.items.first, _FAR)
+        tried = [torch.from_numpy(found).to(table.device)]
+    offsets, axes_found, _ = table.ducts
+    offset, axes = (torch.from_numpy(a).to(table.device) for a in (offsets, axes_found))
+    ducts = (offset[1:] - offset[:-1])[lanes.item]
+    for turn in range(int(np.diff(offsets).max()) if axes_found.size > len(table) else 0):
+        has = (ducts > turn) & (ducts > 1)
+        duct = offset[lanes.item] + torch.where(has, turn, 0)
+        tried.append(torch.where(has, axes[duct], lanes.node))
+    node = lanes.node.clone()
+    for trial in tried:
+        far = torch.nonzero(trial != node).flatten()
+        if far.numel() == 0:
+            continue
+        item, root = lanes.item[far], x[far]
+        whole = torch.ones_like(root.real)
         values, slopes = [], []
-        for at in (here, there):
-            ends = ends_of(table, at, x.real, last=False)
-            value, change, _ = wronskian(table, at, ends, x, whole, dtype)
+        for at in (Lanes(item, node[far]), Lanes(item, trial[far])):
+            ends = ends_of(table, at, root.real, last=False)
+            value, change, _ = wronskian(table, at, ends, root, whole, dtype)
             values.append(value.abs())
             slopes.append(change.abs())
         better = slopes[1] * math.exp(_FAR) < slopes[0]
         better &= values[1] < _ROOT * spacing[far] * slopes[1]
-        node[far] = torch.where(better, there.node, here.node)
+        node[far] = torch.where(better, trial[far], node[far])
     return node
 
 

@@ -12,8 +12,9 @@ from forward_models.normal_modes.real_modes import (
     _CLOSE,
     _EXTRA_POINTS,
     _MERGED,
-    _OWN,
-    _TWIN,
+    OWN,
+    OWN_OF_NEXT,
+    TWIN,
 )
 from forward_models.torch_modes.lossless import lossless
 from forward_models.torch_modes.phase import phase, scale_of
@@ -95,6 +96,8 @@ def choose_nodes(
     item, at = lanes.item[split], x[split]
     turns = offset[item + 1] - offset[item]
     unit = ((table.x_max - table.x_min) / counts.clamp(min=1))[item]
+    next_root = OWN_OF_NEXT * neighbour_distance(lanes, x)[split]
+    own = torch.minimum(OWN * unit, torch.maximum(next_root, TWIN * unit))
     most = int(np.diff(offsets).max())
     cost = torch.full((most, split.numel()), math.inf, dtype=x.dtype, device=table.device)
     polished = cost.clone()
@@ -104,9 +107,9 @@ def choose_nodes(
         ends = ends_of(table, there, at[has], last=False)
         value, slope, _ = lossless(table, there, ends, at[has], dtype)
         # Foreign roots rank behind all own ones, the nearest first.
-        away = (value / slope).abs() / unit[has]
-        own = slope.abs() * unit[has]
-        cost[turn, has] = torch.where(away < _OWN, own, 1e9 * (1.0 + away))
+        away = (value / slope).abs()
+        foreign = 1e9 * (1.0 + away / unit[has])
+        cost[turn, has] = torch.where(away < own[has], slope.abs() * unit[has], foreign)
         polished[turn, has] = at[has] - value / slope
     ranking = torch.argsort(cost, dim=0, stable=True)
     choice = _told_apart(ranking, polished, item, at, unit)
@@ -118,7 +121,7 @@ def choose_nodes(
 def _told_apart(ranking: Tensor, polished: Tensor, item: Tensor, x: Tensor, unit: Tensor) -> Tensor:
     """The first choice of each lane; the second where the lane before found the same root there."""
     choice = ranking[0].clone()
-    gap = torch.maximum(_TWIN * unit[1:], _MERGED * (x[1:] - x[:-1]).abs())
+    gap = torch.maximum(TWIN * unit[1:], _MERGED * (x[1:] - x[:-1]).abs())
     near = (polished[:, 1:] - polished[:, :-1]).abs() < gap
     near &= item[1:] == item[:-1]
     suspects = torch.nonzero(near.any(dim=0)).flatten() + 1
