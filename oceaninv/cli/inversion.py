@@ -177,7 +177,7 @@ def train(
         "hybrid_weight": hybrid_weight,
         "hybrid_schedule": hybrid_schedule,
     }
-    settings = preset_settings(preset) if preset else {}
+    settings = preset_settings(preset) if preset is not None else {}
     settings |= {name: value for name, value in given.items() if value is not None}
     with progress_bar() as progress:
         model = run(
@@ -258,7 +258,7 @@ def infer(
     from oceaninv.posterior import write_posterior
 
     observed = _read(measurement)
-    loaded = Model.load(model) if model else None
+    loaded = None if model is None else Model.load(model)
     with progress_bar() as progress:
         posterior = run(
             observed,

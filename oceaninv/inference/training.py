@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from itertools import count as count_from
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,10 @@ from oceaninv.inference.fitted_pairs import first_network, fitted_draw, fitted_p
 from oceaninv.inference.fitting import Draw, Progress, fit
 from oceaninv.inference.matched_field import MatchedField, simulate_references
 from oceaninv.inference.model import Model
-from oceaninv.inference.networks import check_estimator
 from oceaninv.inference.normal_fits import NormalFits
-from oceaninv.inference.objectives import DEFAULT_OBJECTIVE, check_objective
+from oceaninv.inference.objectives import DEFAULT_OBJECTIVE
 from oceaninv.inference.remaining import remaining_divergence
+from oceaninv.inference.training_checks import check_fit, held_out
 from oceaninv.measurement import scenario_noise
 from oceaninv.scenario import Scenario, load_scenario
 from oceaninv.scenario.predict import correlation_length, predict
@@ -75,18 +76,23 @@ def train(
         The model, as written.
 
     Raises:
-        InputError: an unknown objective, too few simulations, a training set of another scenario
-            or without variety, or a checkpoint or a finished model of another training.
+        InputError: an objective that is unknown or cannot be trained so, too few simulations, a
+            training set of another scenario or without variety, or a checkpoint or a finished
+            model of another training.
         TrainingError: the loss became NaN in the first epoch.
     """
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
-    check_objective(objective)
-    check_estimator(estimator)
     if max_minutes is not None and not max_minutes > 0:
         raise InputError(f"max_minutes: {max_minutes:g} leaves no time to train; give more")
     training = with_settings(scenario.training, settings or {})
+    check_fit(training, objective, estimator)
     scenario = scenario.model_copy(update={"training": training})
+    if training.gauss_newton and scenario.data != "pressure":
+        raise InputError(
+            f"{scenario.name}: training.gauss_newton: {training.gauss_newton} fits pressure "
+            "alone; use 0 for propagation loss"
+        )
     out = Path(out)
     checkpoint = out / "checkpoint.safetensors"
     own_data = out / "simulations.zarr"
@@ -101,10 +107,12 @@ def train(
     in_all = training.n_simulations if training_set is None else len(training_set.parameters)
     count = in_all if n_simulations is None else n_simulations
     together = geometries_of(scenario) if training_set is None else training_set.geometries
-    if count <= together:  # some are held out, whole environments at a time
+    enough = (n for n in count_from(max(count, 0)) if n - held_out(n, together, training) >= 2)
+    fewest = next(enough)
+    if count < fewest:  # one has no spread
         raise InputError(
             f"{'' if data is None else f'{data}: '}n_simulations: {count} is too few to learn from "
-            f"some and hold out others; give at least {together + 1}"
+            f"some and hold out others; give at least {fewest}"
         )
     goes_on = resume and any(path.exists() for path in partial)
     if resume and not goes_on and (out / "model.json").exists():

@@ -16,9 +16,11 @@ from oceaninv.inference.estimator import Architecture, Estimator
 from oceaninv.inference.features import measured_features
 from oceaninv.inference.matched_field import simulate_references
 from oceaninv.inference.training import noisy_pairs
+from oceaninv.inference.training_checks import check_fit
 from oceaninv.measurement import Measurement
 from oceaninv.measurement.synthetic import synthetic_measurement
-from oceaninv.scenario import Scenario, load_scenario
+from oceaninv.scenario import Scenario, list_scenarios, load_scenario
+from oceaninv.scenario.training import preset_settings
 from oceaninv.simulation import TrainingSet, simulate
 
 
@@ -208,13 +210,51 @@ def test_too_few_simulations_are_refused_before_anything_is_done(
     shutil.copytree(model_directory, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     fours = load_scenario("swellex96-vla")  # four simulations in a row share an environment
-    for problem, n, fewest in ((scenario, 0, 2), (scenario, 1, 2), (fours, 4, 5)):
+    for problem, n, fewest in (*((scenario, n, 3) for n in (0, 1, 2)), (fours, 5, 6)):
         with pytest.raises(InputError, match=f"^n_simulations: {n} is too few .* least {fewest}$"):
             train(problem, out=out, n_simulations=n)
     simulate(scenario, 1, data, seed=0)
-    with pytest.raises(InputError, match=r"set\.zarr: n_simulations: 1 is too few .* least 2$"):
+    with pytest.raises(InputError, match=r"set\.zarr: n_simulations: 1 is too few .* least 3$"):
         train(scenario, out=out, data=data)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("objective", ["vina-js", "mmd", "sinkhorn", "nll+vina-js"])
+def test_built_in_scenarios_leave_epochs_to_every_objective(objective: str) -> None:
+    for name in list_scenarios():
+        check_fit(load_scenario(name).training, objective, "cinn")
+
+
+RELEASED: dict[str, Any] = {"estimator": "inn", "settings": preset_settings("vina-released")}
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (RELEASED, "objective: nll: an inn without .* choose an objective without nll, such as"),
+        (RELEASED | {"objective": "nll+mmd"}, r"objective: nll\+mmd: an inn without"),
+        (
+            {"estimator": "inn", "objective": "mmd", "settings": {"inn_smoothing": "none"}},
+            r"training\.warm_start_epochs: 1 are of nll, and an inn without",
+        ),
+        (
+            {"objective": "vina-js", "settings": {"epochs": 1}},
+            r"training\.epochs: 1 leaves none to vina-js after its 1 of warm start",
+        ),
+        ({"objective": "mle"}, "objective: 'mle' is not known; choose one of nll"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_done(
+    scenario: Scenario, model_directory: Path, tmp_path: Path, asked: dict[str, Any], message: str
+) -> None:
+    def progress(done: int, total: int, text: str) -> None:
+        raise AssertionError(text)
+
+    out = tmp_path / "m"
+    shutil.copytree(model_directory, out)
+    with pytest.raises(InputError, match="^" + message):
+        train(scenario, out=out, progress=progress, **asked)
+    assert sorted(p.name for p in out.iterdir()) == ["model.json", "model.safetensors"]
 
 
 def test_unfit_training_sets_are_refused(scenario: Scenario, tmp_path: Path) -> None:
@@ -225,8 +265,6 @@ def test_unfit_training_sets_are_refused(scenario: Scenario, tmp_path: Path) -> 
         train(other, out=tmp_path / "m", data=data)
     with pytest.raises(InputError, match="n_simulations: 201 asked for, 200 there"):
         train(scenario, out=tmp_path / "m", data=data, n_simulations=201)
-    with pytest.raises(InputError, match="objective: 'mle' is not known; choose one of nll"):
-        train(scenario, out=tmp_path / "m", data=data, objective="mle")
 
     theta = scenario.prior.sample(10, 0)
     replica = torch.ones(10, 2, 5, dtype=torch.complex64)
