@@ -156,7 +156,8 @@ def train(
     """Trains the network of a scenario.
 
     An earlier model in MODEL/ is set aside: its `model.json`, renamed `previous.json`, can be
-    renamed back until the new model is written.
+    renamed back until the new model is written. A killed run leaves MODEL/train.partial, from which
+    `--resume` goes on; it is removed when the model is written or another training begins.
 
     Example: `oceaninv train swellex96-2p --seed 1 -o model/`
     """

@@ -257,6 +257,45 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_done(
     assert sorted(p.name for p in out.iterdir()) == ["model.json", "model.safetensors"]
 
 
+def test_only_what_training_made_is_removed(scenario: Scenario, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(done: int, total: int, text: str) -> None:
+        if text == "references":
+            raise Killed
+
+    out = tmp_path / "m"
+    settings = {"epochs": 1, "references": 100}
+    theirs = ("fits/notes.txt", "simulations.zarr", "simulations.zarr.partial", "first.safetensors")
+    for name in theirs:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(name)
+    simulate(scenario, 50, out / "fits" / "mine.zarr", seed=0)
+    train(scenario, out=out, data=out / "fits" / "mine.zarr", settings=settings)
+    with pytest.raises(Killed):
+        train(scenario, out=out, settings=settings, n_simulations=50, progress=kill)
+    own = out / "train.partial" / "simulations.zarr"
+    with pytest.raises(InputError, match=r"\.zarr: is in .*train\.partial, which train removes"):
+        train(scenario, out=out, data=own, settings=settings)
+    assert (own / "zarr.json").is_file()
+    train(scenario, out=out, settings=settings, n_simulations=50)
+    assert [(out / name).read_text() for name in theirs] == list(theirs)
+    assert sorted(p.name for p in out.iterdir()) == sorted(
+        {"model.json", "model.safetensors", *(name.partition("/")[0] for name in theirs)}
+    )
+
+
+@pytest.mark.parametrize("name", ["model.json", "previous.json"])
+def test_another_file_in_the_place_of_a_model_is_not_replaced(
+    scenario: Scenario, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(InputError, match=f"{name}: is of no model, and train would remove it"):
+        train(scenario, out=tmp_path, settings={"epochs": 1})
+    assert (tmp_path / name).read_text() == "{}"
+
+
 def test_unfit_training_sets_are_refused(scenario: Scenario, tmp_path: Path) -> None:
     data = tmp_path / "set.zarr"
     simulate(scenario, 200, data, seed=0)
