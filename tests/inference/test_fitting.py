@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from scipy.stats import chi2
 from torch import Tensor, nn
 
@@ -168,6 +169,9 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
         fit(pairs(1000), 1000, longer, seed=3, checkpoint=path, resume=True)
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(InputError, match=r"c\.safetensors: is truncated"):
+        fit(pairs(1000), 1000, SHORT, seed=3, checkpoint=path, resume=True)
+    save_file({}, path, metadata={"header": "[" * 10**4})
+    with pytest.raises(InputError, match=r"c\.safetensors: is truncated or not a file of oceaninv"):
         fit(pairs(1000), 1000, SHORT, seed=3, checkpoint=path, resume=True)
 
 
