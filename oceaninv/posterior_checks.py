@@ -125,5 +125,5 @@ def _of_json(text: object) -> Any:
     """The content of JSON text; None where it is none."""
     try:
         return json.loads(str(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -90,7 +90,7 @@ def test_a_checkpoint_of_another_problem_is_refused(tmp_path: Path) -> None:
         sample_ensembles(_two_modes, 2, settings, 0, checkpoint, {"measurement": "b"})
 
 
-@pytest.mark.parametrize("content", ['{"measureme', "", "3"])
+@pytest.mark.parametrize("content", ['{"measureme', "", "3", "[" * 10**4])
 def test_a_checkpoint_that_is_cut_off_is_refused(tmp_path: Path, content: str) -> None:
     checkpoint = Checkpoint(tmp_path / "run.checkpoint")
     checkpoint.claim({"measurement": "a"})

@@ -243,6 +243,7 @@ def _say(name: str, value: object, group: str = "/") -> Callable[[netCDF4.Datase
         (_say("scenario_json", ""), "scenario_json: '' is no scenario"),
         (_say("scenario_json", "{"), "scenario_json: '{' is no scenario"),
         (_say("scenario_json", "{}"), "scenario_json: '{}' is no scenario"),
+        (_say("scenario_json", "[" * 10**4), "is no scenario (is nested too deeply)"),
         (_say("scenario_json", 5), "scenario_json: '5' is no scenario"),
         (_set("posterior", "water_depth", np.nan), "posterior/water_depth: 1000 of 1000 draws are"),
         (
@@ -258,6 +259,7 @@ def _say(name: str, value: object, group: str = "/") -> Callable[[netCDF4.Datase
         (lambda file: file.delncattr("mismatch_p_summary"), "mismatch_p_summary: None is not a"),
         (_say("mismatch_p_tone", "[1, "), "mismatch_p_tone: [1,  is not a JSON list of numbers"),
         (_say("mismatch_p_tone", '["a"]'), 'mismatch_p_tone: ["a"] is not a JSON list of numbers'),
+        (_say("mismatch_p_tone", "[" * 10**4), "is not a JSON list of numbers"),
         (_say("mismatch_p_receiver", 3), "mismatch_p_receiver: 3 is not a JSON list of numbers"),
         (_say("true_parameters", "{", "observed_data"), "true_parameters: is not a JSON object"),
         (_say("true_parameters", '{"a": "b"}', "observed_data"), "true_parameters: is not a JSON"),

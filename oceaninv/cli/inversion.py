@@ -156,7 +156,8 @@ def train(
     """Trains the network of a scenario.
 
     An earlier model in MODEL/ is set aside: its `model.json`, renamed `previous.json`, can be
-    renamed back until the new model is written.
+    renamed back until the new model is written. A killed run leaves MODEL/train.partial, from which
+    `--resume` goes on; it is removed when the model is written or another training begins.
 
     Example: `oceaninv train swellex96-2p --seed 1 -o model/`
     """
@@ -177,7 +178,7 @@ def train(
         "hybrid_weight": hybrid_weight,
         "hybrid_schedule": hybrid_schedule,
     }
-    settings = preset_settings(preset) if preset else {}
+    settings = preset_settings(preset) if preset is not None else {}
     settings |= {name: value for name, value in given.items() if value is not None}
     with progress_bar() as progress:
         model = run(
@@ -258,7 +259,7 @@ def infer(
     from oceaninv.posterior import write_posterior
 
     observed = _read(measurement)
-    loaded = Model.load(model) if model else None
+    loaded = None if model is None else Model.load(model)
     with progress_bar() as progress:
         posterior = run(
             observed,

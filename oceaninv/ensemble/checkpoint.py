@@ -48,7 +48,7 @@ class Checkpoint:
             return
         try:
             known = dict(json.loads(file.read_text()))
-        except (OSError, TypeError, ValueError):
+        except (OSError, TypeError, ValueError, RecursionError):
             raise InputError(
                 f"{file}: is cut off or not a file of oceaninv; start anew without --resume"
             ) from None

@@ -34,7 +34,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             header = json.loads((file.metadata() or {})["header"])
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the path") from None
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: is truncated or not a file of oceaninv ({error}); make it again"
         ) from None

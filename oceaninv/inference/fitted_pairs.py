@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from oceaninv.errors import InputError
 from oceaninv.inference.checkpoint import read_tensors, write_tensors
 from oceaninv.inference.estimator import Conditions, Estimator
 from oceaninv.inference.features import measured_features
@@ -43,13 +42,8 @@ def first_network(
     """Train the network that says where fits begin: a conditional Gaussian, by nll.
 
     Raises:
-        InputError: a scenario of propagation loss, or a checkpoint of another training.
+        InputError: a checkpoint of another training.
     """
-    if scenario.data != "pressure":
-        raise InputError(
-            f"{scenario.name}: training.gauss_newton: {scenario.training.gauss_newton} fits "
-            "pressure alone; use 0 for propagation loss"
-        )
     training = scenario.training
     changes = {"blocks": 0, "epochs": training.first_epochs, "hidden": training.first_hidden}
     settings = with_settings(training, changes | {"dropout": 0.0})  # its noise is new each time

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from oceaninv.errors import InputError
 from oceaninv.inference.checkpoint import (
     check_same,
     optimiser_tensors,
@@ -23,6 +22,7 @@ from oceaninv.inference.checkpoint import (
 )
 from oceaninv.inference.networks import Network, new_network
 from oceaninv.inference.objectives import DEFAULT_OBJECTIVE, Objective, Step, make_objective
+from oceaninv.inference.training_checks import check_fit, first_own_epoch, held_out
 from oceaninv.scenario.training import Training
 from oceaninv.threads import one_thread
 
@@ -93,9 +93,10 @@ def fit(
         progress: called after each epoch
 
     Raises:
-        InputError: unknown objective, or a checkpoint of another training
+        InputError: as `check_fit`, or a checkpoint of another training
         TrainingError: the loss became NaN before any epoch was finished
     """
+    check_fit(settings, objective, estimator)
     loop = _Loop(draw, n, settings, seed, objective, estimator, guesses, together, clock)
     identity = {
         "settings": settings.model_dump(mode="json"),
@@ -167,9 +168,9 @@ class _Loop:
         first = first[torch.randperm(len(first), generator=generator_of(seed, _SPLIT))]
         order = (first[:, None] + torch.arange(together)).flatten()
         order = order[order < n]
-        held_out = together * max(1, round(settings.validation_fraction * len(first)))
-        self.train_index = order[held_out:]
-        self.validation = self._held_out(order[:held_out])
+        aside = held_out(n, together, settings)
+        self.train_index = order[aside:]
+        self.validation = self._held_out(order[:aside])
 
         v, features = draw(self.train_index[:_STANDARDISE_WITH], generator_of(seed, _INIT))
         self.estimator = new_network(
@@ -198,13 +199,7 @@ class _Loop:
         # the weights' running average; None: the weights themselves are kept
         self.average = copy.deepcopy(self.estimator) if critic and settings.ema else None
         self.steps = 0
-        # after the warm start a critic has one epoch to learn before the map listens to it
-        self.first_own_epoch = self.objective.warm_start_epochs + (critic is not None)
-        if settings.epochs <= self.first_own_epoch:
-            raise InputError(
-                f"training.epochs: {settings.epochs} leaves none to {objective} after its "
-                f"{self.first_own_epoch} of warm start; raise epochs or lower warm_start_epochs"
-            )
+        self.first_own_epoch = first_own_epoch(self.objective)
         self.best: dict[str, Tensor] = _copy(self.estimator)
         self.best_score, self.best_epoch = math.inf, 0
         self.history: list[dict[str, float]] = []

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from itertools import count as count_from
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,10 @@ from oceaninv.inference.fitted_pairs import first_network, fitted_draw, fitted_p
 from oceaninv.inference.fitting import Draw, Progress, fit
 from oceaninv.inference.matched_field import MatchedField, simulate_references
 from oceaninv.inference.model import Model
-from oceaninv.inference.networks import check_estimator
 from oceaninv.inference.normal_fits import NormalFits
-from oceaninv.inference.objectives import DEFAULT_OBJECTIVE, check_objective
+from oceaninv.inference.objectives import DEFAULT_OBJECTIVE
 from oceaninv.inference.remaining import remaining_divergence
+from oceaninv.inference.training_checks import check_fit, held_out
 from oceaninv.measurement import scenario_noise
 from oceaninv.scenario import Scenario, load_scenario
 from oceaninv.scenario.predict import correlation_length, predict
@@ -55,10 +56,12 @@ def train(
 
     Args:
         scenario: a scenario, its built-in name or its file.
-        out: directory of the model. A killed run leaves a checkpoint there. The `model.json` of
-            an earlier model becomes `previous.json` as a new training begins, so that the one is
-            not taken for the other; renamed back it is whole until the new model is written.
-        data: training set of `simulate`; None: simulate one, kept in `out` until the end.
+        out: directory of the model. A killed run leaves all that it can go on from in its folder
+            `train.partial`, which goes when the model is written or another training begins. The
+            `model.json` of an earlier model becomes `previous.json` as a new training begins, so
+            that the one is not taken for the other; renamed back it is whole until the new model
+            is written.
+        data: training set of `simulate`; None: simulate one, kept until the model is written.
         seed: of simulations, weights, order and noise.
         objective: what is minimised, a name of `OBJECTIVES`, or a hybrid such as `nll+vina-js`.
         estimator: the family of networks, `cinn` or `inn`.
@@ -75,38 +78,49 @@ def train(
         The model, as written.
 
     Raises:
-        InputError: an unknown objective, too few simulations, a training set of another scenario
-            or without variety, or a checkpoint or a finished model of another training.
+        InputError: an objective that is unknown or cannot be trained so, too few simulations, a
+            training set that is of another scenario, without variety or where it would be removed,
+            or a checkpoint or a finished model of another training.
         TrainingError: the loss became NaN in the first epoch.
     """
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
-    check_objective(objective)
-    check_estimator(estimator)
     if max_minutes is not None and not max_minutes > 0:
         raise InputError(f"max_minutes: {max_minutes:g} leaves no time to train; give more")
     training = with_settings(scenario.training, settings or {})
+    check_fit(training, objective, estimator)
     scenario = scenario.model_copy(update={"training": training})
-    out = Path(out)
-    checkpoint = out / "checkpoint.safetensors"
-    own_data = out / "simulations.zarr"
-    first_checkpoint, fitted = out / "first.safetensors", out / "fits"
-    if data is not None and Path(data).resolve() == own_data.resolve():
+    if training.gauss_newton and scenario.data != "pressure":
         raise InputError(
-            f"{data}: is where train keeps simulations of its own and removes them at the end; "
-            "move it, or train into another folder"
+            f"{scenario.name}: training.gauss_newton: {training.gauss_newton} fits pressure "
+            "alone; use 0 for propagation loss"
         )
-    partial = (checkpoint, first_checkpoint, own_data, _unfinished(own_data), fitted)
+    out = Path(out)
+    partial, previous = out / "train.partial", out / "previous.json"
+    own_data = partial / "simulations.zarr"
+    if data is not None and Path(data).resolve().is_relative_to(partial.resolve()):
+        raise InputError(
+            f"{data}: is in {partial}, which train removes at the end; move it, or train into "
+            "another folder"
+        )
+    for path in (out / "model.json", previous):
+        if path.exists() and b"oceaninv_model" not in path.read_bytes():
+            raise InputError(
+                f"{path}: is of no model, and train would remove it; move it, or train into "
+                "another folder"
+            )
     training_set = None if data is None else _given_set(data, scenario, n_simulations)
     in_all = training.n_simulations if training_set is None else len(training_set.parameters)
     count = in_all if n_simulations is None else n_simulations
     together = geometries_of(scenario) if training_set is None else training_set.geometries
-    if count <= together:  # some are held out, whole environments at a time
+    enough = (n for n in count_from(max(count, 0)) if n - held_out(n, together, training) >= 2)
+    fewest = next(enough)
+    if count < fewest:  # one has no spread
         raise InputError(
             f"{'' if data is None else f'{data}: '}n_simulations: {count} is too few to learn from "
-            f"some and hold out others; give at least {together + 1}"
+            f"some and hold out others; give at least {fewest}"
         )
-    goes_on = resume and any(path.exists() for path in partial)
+    goes_on = resume and partial.exists()
     if resume and not goes_on and (out / "model.json").exists():
         simulation_seed = seed if training_set is None else training_set.seed
         return _finished(
@@ -118,14 +132,13 @@ def train(
             simulation_seed=simulation_seed,
             n_simulations=min(count, training.n_fits) if training.gauss_newton else count,
         )
-    previous = out / "previous.json"
     if not resume:
-        _remove(*partial)
+        _remove(partial)
         if (out / "model.json").exists():
             os.replace(out / "model.json", previous)
 
     if training_set is None:
-        out.mkdir(parents=True, exist_ok=True)
+        partial.mkdir(parents=True, exist_ok=True)
         training_set = simulate(
             scenario,
             count,
@@ -149,7 +162,7 @@ def train(
             noisy_pairs(scenario, training_set, None, where),
             count,
             seed=seed,
-            checkpoint=first_checkpoint,
+            checkpoint=partial / "first.safetensors",
             resume=resume,
             together=training_set.geometries,
             fingerprint=fingerprint,
@@ -163,7 +176,7 @@ def train(
             aid,
             scenario.training,
             seed=seed,
-            folder=fitted,
+            folder=partial,
             resume=resume,
             together=training_set.geometries,
             fingerprint=fingerprint,
@@ -179,7 +192,7 @@ def train(
         seed=seed,
         objective=objective,
         estimator=estimator,
-        checkpoint=checkpoint,
+        checkpoint=partial / "checkpoint.safetensors",
         resume=resume,
         guesses=aid.n_guesses if aid else 0,
         together=training_set.geometries,
@@ -199,7 +212,8 @@ def train(
     }
     model = Model(scenario, result.estimator, aid, record, scenario.name)
     model.save(out)
-    _remove(previous, *partial)
+    _remove(partial)
+    previous.unlink(missing_ok=True)
     return model
 
 
@@ -311,12 +325,9 @@ def noisy_data(
     return draw
 
 
-def _unfinished(store: Path) -> Path:
-    return store.with_name(store.name + ".partial")
-
-
-def _remove(*paths: Path) -> None:
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        path.unlink(missing_ok=True)
+def _remove(folder: Path) -> None:
+    """Remove a folder, or the link to one, if it is there."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)

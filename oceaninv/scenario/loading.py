@@ -83,7 +83,11 @@ def scenario_template() -> str:
 
 def scenario_from_json(text: str) -> Scenario:
     """A scenario from the JSON that `scenario_json` made, as kept in models and results."""
-    return Scenario.model_validate(json.loads(text))
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    return Scenario.model_validate(content)
 
 
 def scenario_json(scenario: Scenario) -> str:
@@ -96,6 +100,14 @@ class _Repeated(Exception):
 
 
 class _DistinctKeys(yaml.SafeLoader):
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (AttributeError, LookupError, ValueError) as error:  # such as of the 45th of a month
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{str(node.value)[:40]!r} cannot be read ({error})", node.start_mark
+            ) from None
+
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         # Here and not when the mapping is made: what `<<` merges into it may be replaced in it.
         node = super().compose_mapping_node(anchor)
@@ -125,6 +137,8 @@ def _read(text: str, where: str) -> tuple[list[str], Scenario | None]:
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         return [f"{where}: is not YAML: {reason}; mend the file at that line"], None
+    except RecursionError:
+        return [f"{where}: is nested too deeply; start from `oceaninv scenario new FILE`"], None
     if not isinstance(content, dict):
         return [f"{where}: holds no fields; start from `oceaninv scenario new FILE`"], None
     try:

@@ -67,7 +67,8 @@ class Training(BaseModel):
     patience: Count = 10  # epochs without improvement on held-out data before stopping
 
     # objectives other than nll
-    warm_start_epochs: Annotated[int, Field(ge=0)] = 10  # of nll, before the objective takes over
+    # of nll, before the objective takes over; half of all epochs at most
+    warm_start_epochs: Annotated[int, Field(ge=0)] = 10
     critic_form: Literal["latent", "data"] = "latent"  # compare latents, or unknowns
     pr_tradeoff: Positive = 1.0  # λ of vina-pr: above 1 precision, below 1 recall
     pr_auxiliary: Literal["kl", "reverse-kl", "js", "chi2", "hellinger"] = "kl"
@@ -84,6 +85,11 @@ class Training(BaseModel):
     # E‖x̂ − x‖², which draws the posterior together; both only with critic_form: data
     map_step: Literal["minimax", "non_saturating"] = "minimax"
     paired_weight: NonNegative = 0.0
+
+    @property
+    def warm_start(self) -> int:
+        """Epochs of nll that other objectives begin with."""
+        return min(self.warm_start_epochs, self.epochs // 2)
 
     @model_validator(mode="after")
     def _released_only_in_data_form(self) -> Self:

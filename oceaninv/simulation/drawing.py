@@ -8,18 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import zarr
 
 from oceaninv.errors import InputError
 from oceaninv.scenario.loading import load_scenario, scenario_from_json, scenario_json
 from oceaninv.scenario.predict import predict, predict_geometries
 from oceaninv.scenario.schema import Scenario
 from oceaninv.simulation.training_set import (
+    Store,
     TrainingSet,
     create_store,
     geometries_of,
     load_training_set,
     open_store,
+    was_made,
 )
 
 _ROUNDS = 20  # redraws of a chunk before the prior is said to be at fault
@@ -67,21 +68,21 @@ def simulate(
     if target.exists():
         if not resume:
             raise InputError(f"{path}: exists; choose another name, or --resume to use it")
-        _check_same(open_store(target), scenario, n, seed, target)
+        _check_same(open_store(target), scenario, n, seed)
         return load_training_set(target)
-    if partial.exists():
-        if not resume:
-            raise InputError(f"{partial}: is an unfinished run; --resume it or remove it")
-        group = open_store(partial, mode="r+")
-        _check_same(group, scenario, n, seed, partial)
+    if partial.exists() and not resume:
+        raise InputError(f"{partial}: is an unfinished run; --resume it or remove it")
+    if was_made(partial) or partial.is_file():
+        store = open_store(partial, mode="r+")
+        _check_same(store, scenario, n, seed)
     else:
         geometries = geometries_of(scenario)
         whole = max(1, chunk // geometries) * geometries  # no environment is in two chunks
-        group = create_store(partial, scenario, n, seed, min(whole, n))
+        store = create_store(partial, scenario, n, seed, min(whole, n))
     try:
-        _fill(group, scenario, n, seed, scheduler, progress)
+        _fill(store, scenario, n, seed, scheduler, progress)
     except BaseException:
-        if not np.asarray(group["done"][:]).any():  # type: ignore[index]
+        if not store.read("done").any():
             shutil.rmtree(partial)  # there is nothing to go on from, only to stand in the way
         raise
     partial.rename(target)
@@ -136,25 +137,24 @@ def _with_geometries(
 
 
 def _fill(
-    group: zarr.Group,
+    store: Store,
     scenario: Scenario,
     n: int,
     seed: int,
     scheduler: str | None,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    chunk = int(group.attrs["chunk"])  # type: ignore[arg-type]
-    done = np.asarray(group["done"][:])  # type: ignore[index]
+    chunk, done = store.about.chunk, store.read("done")
     todo = [int(i) for i in np.flatnonzero(~done)]
     sizes = [min(chunk, n - i * chunk) for i in range(len(done))]
     finished = sum(size for size, is_done in zip(sizes, done, strict=True) if is_done)
-    data = group[str(group.attrs["data"])]
+    parameters, data, marks = map(store.array, ("parameters", store.about.data, "done"))
     for index, theta, values in _chunks(scenario, seed, todo, sizes, scheduler):
         rows = slice(index * chunk, index * chunk + sizes[index])
-        group["parameters"][rows] = theta  # type: ignore[index]
-        data[rows] = values  # type: ignore[index]
+        parameters[rows] = theta
+        data[rows] = values
         # Marked last: a run killed before leaves the chunk to be made again.
-        group["done"][index] = True  # type: ignore[index]
+        marks[index] = True
         finished += sizes[index]
         if progress is not None:
             progress(finished, n)
@@ -190,15 +190,15 @@ def _remote_chunk(scenario: str, size: int, seed: int, index: int) -> Chunk:
     return simulate_chunk(scenario_from_json(scenario), size, seed, index)
 
 
-def _check_same(group: zarr.Group, scenario: Scenario, n: int, seed: int, path: Path) -> None:
+def _check_same(store: Store, scenario: Scenario, n: int, seed: int) -> None:
     found = {
-        "scenario": (group.attrs["scenario_hash"], scenario.hash()),
-        "seed": (group.attrs["seed"], seed),
-        "geometries": (group.attrs.get("geometries", 1), geometries_of(scenario)),
-        "n": (group["parameters"].shape[0], n),  # type: ignore[union-attr]
+        "scenario": (store.about.scenario_hash, scenario.hash()),
+        "seed": (store.about.seed, seed),
+        "geometries": (store.about.geometries, geometries_of(scenario)),
+        "n": (store.array("parameters").shape[0], n),
     }
     for name, (kept, wanted) in found.items():
         if kept != wanted:
             raise InputError(
-                f"{path}: {name}: holds {kept}, not {wanted}; simulate into another store"
+                f"{store.path}: {name}: holds {kept}, not {wanted}; simulate into another store"
             )

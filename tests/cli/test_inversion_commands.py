@@ -288,6 +288,8 @@ def test_a_bad_scenario_is_one_line_and_exit_code_2(
         ("train", "SCENARIO", "--objective", "mmd", "--hybrid-schedule", "ramp", "-o", "OUT"),
         ("train", "SCENARIO", "--form", "data", "-o", "OUT"),
         ("train", "SCENARIO", "--preset", "guess", "-o", "OUT"),
+        ("train", "SCENARIO", "--preset", "", "-o", "OUT"),
+        ("infer", "DATA", "--model", "", "-o", "OUT"),
         ("train", "SCENARIO", "--data", "nowhere.zarr", "-o", "OUT"),
         ("train", "SCENARIO", "--max-minutes", "0", "-o", "OUT"),
         ("mcmc", "DATA", "--scenario", "SCENARIO", "--seed", "5000000000", "-o", "OUT"),
@@ -339,13 +341,15 @@ def test_a_comparison_that_cannot_be_made_names_its_files(work: Path, tmp_path: 
     assert not figure.exists()
 
 
-def test_data_in_the_folder_of_the_model_stay(work: Path, tmp_path: Path) -> None:
-    model = tmp_path / "model"
-    shutil.copytree(work / "set.zarr", model / "simulations.zarr")
-    result = run("train", work / "small.yaml", "--data", model / "simulations.zarr", "-o", model)
+def test_a_damaged_training_set_is_one_line_and_exit_code_2(work: Path, tmp_path: Path) -> None:
+    data = tmp_path / "set.zarr"
+    shutil.copytree(work / "set.zarr", data)
+    shutil.rmtree(data / "replica" / "c" / "1")
+    result = run("train", work / "small.yaml", "--data", data, "-o", tmp_path / "model")
     assert result.exit_code == 2, result.output
-    assert "is where train keeps simulations of its own" in result.stderr
-    assert (model / "simulations.zarr" / "zarr.json").is_file()
+    told = f"oceaninv: {data}: replica: 1 of 2 chunks are lost; simulate it again\n"
+    assert result.stderr == told
+    assert not (tmp_path / "model").exists()
 
 
 def test_an_inn_is_trained_and_used(work: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from scipy.stats import chi2
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ from oceaninv.errors import InputError
 from oceaninv.inference.estimator import Estimator
 from oceaninv.inference.fitting import TrainingError, fit
 from oceaninv.inference.networks import Network, new_network
+from oceaninv.inference.training_checks import held_out
 from oceaninv.scenario.training import Training, with_settings
 
 # y = A v + e with v ~ N(0, I) and e ~ N(0, sd² I): the posterior is Gaussian
@@ -168,6 +170,9 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(InputError, match=r"c\.safetensors: is truncated"):
         fit(pairs(1000), 1000, SHORT, seed=3, checkpoint=path, resume=True)
+    save_file({}, path, metadata={"header": "[" * 10**4})
+    with pytest.raises(InputError, match=r"c\.safetensors: is truncated or not a file of oceaninv"):
+        fit(pairs(1000), 1000, SHORT, seed=3, checkpoint=path, resume=True)
 
 
 def test_divergence_keeps_the_last_good_state() -> None:
@@ -237,6 +242,22 @@ def test_training_ends_early_without_improvement_and_in_time() -> None:
 
 
 def test_an_objective_needs_epochs_of_its_own() -> None:
-    settings = SETTINGS.model_copy(update={"epochs": 6})
-    with pytest.raises(InputError, match=r"training\.epochs: 6 leaves none to vina-js"):
+    settings = SETTINGS.model_copy(update={"epochs": 2})
+    with pytest.raises(InputError, match=r"training\.epochs: 2 leaves none to vina-js after its 2"):
         fit(pairs(1000), 1000, settings, seed=1, objective="vina-js")
+
+
+def test_the_warm_start_takes_half_of_the_epochs_at_most() -> None:
+    settings = SHORT.model_copy(update={"epochs": 4, "warm_start_epochs": 10})
+    result = fit(pairs(1000), 1000, settings, seed=1, objective="vina-js")
+    assert result.record["best_epoch"] == 4, "2 of nll, 1 of the critic"
+
+
+@pytest.mark.parametrize("objective", ["nll", "mmd", "sinkhorn"])
+def test_two_simulations_and_one_held_out_can_be_learned_from(
+    objective: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    assert held_out(3, 1, SHORT) == 1
+    result = fit(pairs(3), 3, SHORT, seed=1, objective=objective)
+    assert result.record["stopped"] == "all 5 epochs done"
+    assert not list(recwarn)

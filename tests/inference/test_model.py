@@ -17,9 +17,11 @@ from oceaninv.inference.features import measured_features
 from oceaninv.inference.matched_field import simulate_references
 from oceaninv.inference.model import list_models
 from oceaninv.inference.training import noisy_pairs
+from oceaninv.inference.training_checks import check_fit
 from oceaninv.measurement import Measurement
 from oceaninv.measurement.synthetic import synthetic_measurement
-from oceaninv.scenario import Scenario, load_scenario
+from oceaninv.scenario import Scenario, list_scenarios, load_scenario
+from oceaninv.scenario.training import preset_settings
 from oceaninv.simulation import TrainingSet, simulate
 
 
@@ -293,13 +295,90 @@ def test_too_few_simulations_are_refused_before_anything_is_done(
     shutil.copytree(model_directory, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     fours = load_scenario("swellex96-vla")  # four simulations in a row share an environment
-    for problem, n, fewest in ((scenario, 0, 2), (scenario, 1, 2), (fours, 4, 5)):
+    for problem, n, fewest in (*((scenario, n, 3) for n in (0, 1, 2)), (fours, 5, 6)):
         with pytest.raises(InputError, match=f"^n_simulations: {n} is too few .* least {fewest}$"):
             train(problem, out=out, n_simulations=n)
     simulate(scenario, 1, data, seed=0)
-    with pytest.raises(InputError, match=r"set\.zarr: n_simulations: 1 is too few .* least 2$"):
+    with pytest.raises(InputError, match=r"set\.zarr: n_simulations: 1 is too few .* least 3$"):
         train(scenario, out=out, data=data)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("objective", ["vina-js", "mmd", "sinkhorn", "nll+vina-js"])
+def test_built_in_scenarios_leave_epochs_to_every_objective(objective: str) -> None:
+    for name in list_scenarios():
+        check_fit(load_scenario(name).training, objective, "cinn")
+
+
+RELEASED: dict[str, Any] = {"estimator": "inn", "settings": preset_settings("vina-released")}
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (RELEASED, "objective: nll: an inn without .* choose an objective without nll, such as"),
+        (RELEASED | {"objective": "nll+mmd"}, r"objective: nll\+mmd: an inn without"),
+        (
+            {"estimator": "inn", "objective": "mmd", "settings": {"inn_smoothing": "none"}},
+            r"training\.warm_start_epochs: 1 are of nll, and an inn without",
+        ),
+        (
+            {"objective": "vina-js", "settings": {"epochs": 1}},
+            r"training\.epochs: 1 leaves none to vina-js after its 1 of warm start",
+        ),
+        ({"objective": "mle"}, "objective: 'mle' is not known; choose one of nll"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_done(
+    scenario: Scenario, model_directory: Path, tmp_path: Path, asked: dict[str, Any], message: str
+) -> None:
+    def progress(done: int, total: int, text: str) -> None:
+        raise AssertionError(text)
+
+    out = tmp_path / "m"
+    shutil.copytree(model_directory, out)
+    with pytest.raises(InputError, match="^" + message):
+        train(scenario, out=out, progress=progress, **asked)
+    assert sorted(p.name for p in out.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_only_what_training_made_is_removed(scenario: Scenario, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(done: int, total: int, text: str) -> None:
+        if text == "references":
+            raise Killed
+
+    out = tmp_path / "m"
+    settings = {"epochs": 1, "references": 100}
+    theirs = ("fits/notes.txt", "simulations.zarr", "simulations.zarr.partial", "first.safetensors")
+    for name in theirs:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(name)
+    simulate(scenario, 50, out / "fits" / "mine.zarr", seed=0)
+    train(scenario, out=out, data=out / "fits" / "mine.zarr", settings=settings)
+    with pytest.raises(Killed):
+        train(scenario, out=out, settings=settings, n_simulations=50, progress=kill)
+    own = out / "train.partial" / "simulations.zarr"
+    with pytest.raises(InputError, match=r"\.zarr: is in .*train\.partial, which train removes"):
+        train(scenario, out=out, data=own, settings=settings)
+    assert (own / "zarr.json").is_file()
+    train(scenario, out=out, settings=settings, n_simulations=50)
+    assert [(out / name).read_text() for name in theirs] == list(theirs)
+    assert sorted(p.name for p in out.iterdir()) == sorted(
+        {"model.json", "model.safetensors", *(name.partition("/")[0] for name in theirs)}
+    )
+
+
+@pytest.mark.parametrize("name", ["model.json", "previous.json"])
+def test_another_file_in_the_place_of_a_model_is_not_replaced(
+    scenario: Scenario, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(InputError, match=f"{name}: is of no model, and train would remove it"):
+        train(scenario, out=tmp_path, settings={"epochs": 1})
+    assert (tmp_path / name).read_text() == "{}"
 
 
 def test_unfit_training_sets_are_refused(scenario: Scenario, tmp_path: Path) -> None:
@@ -310,8 +389,6 @@ def test_unfit_training_sets_are_refused(scenario: Scenario, tmp_path: Path) -> 
         train(other, out=tmp_path / "m", data=data)
     with pytest.raises(InputError, match="n_simulations: 201 asked for, 200 there"):
         train(scenario, out=tmp_path / "m", data=data, n_simulations=201)
-    with pytest.raises(InputError, match="objective: 'mle' is not known; choose one of nll"):
-        train(scenario, out=tmp_path / "m", data=data, objective="mle")
 
     theta = scenario.prior.sample(10, 0)
     replica = torch.ones(10, 2, 5, dtype=torch.complex64)

@@ -126,7 +126,7 @@ def test_a_model_with_fits_is_trained_kept_and_resumed(
     assert model.record["preparation_seconds"] > 0  # there was nothing to go on from
     again = Model.load(tmp_path / "m")
     torch.testing.assert_close(again.features(measurement), model.features(measurement))
-    assert not (tmp_path / "m" / "fits").exists()
+    assert not (tmp_path / "m" / "train.partial").exists()
     read = train(scenario, out=tmp_path / "m", seed=1, settings=settings, resume=True)
     assert read.record == model.record
     # nothing learned from the guess would be the prior: 0 nats
@@ -136,7 +136,7 @@ def test_a_model_with_fits_is_trained_kept_and_resumed(
         pass
 
     def kill(done: int, total: int, text: str) -> None:
-        if text == until and (tmp_path / "k" / "fits").exists():
+        if text == until and (tmp_path / "k" / "train.partial" / "fits").exists():
             raise Killed
 
     with pytest.raises(Killed):

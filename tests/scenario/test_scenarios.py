@@ -205,6 +205,27 @@ def test_unreadable_files_get_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("title: t\nname: 2020-13-45", r"is not YAML: '2020-13-45' cannot be read .* line 2, "),
+        ("name: !!int x", "is not YAML: 'x' cannot be read .* line 1, "),
+        ("name: !!bool x", "is not YAML: 'x' cannot be read"),
+        ("name: !!timestamp x", "is not YAML: 'x' cannot be read"),
+        ("name: " + "9" * 5000, "is not YAML: .* cannot be read"),
+        ("[" * 3000, "is nested too deeply"),
+        ("name: &a [*a]", "name: "),
+    ],
+)
+def test_yaml_that_cannot_be_read_gets_one_line(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=rf"s\.yaml: {said}") as error:
+        load_scenario(path)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
 def test_water_profile_is_cut_or_continued_at_the_water_depth() -> None:
     scenario = load_scenario("swellex96-2p")
     theta = torch.tensor([[205.0, 1550.0], [236.0, 1550.0]], dtype=torch.float64)

@@ -1,5 +1,6 @@
 """Training sets: reproducible, resumable by chunk, and on a cluster the same as here."""
 
+import shutil
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -95,6 +96,79 @@ def test_what_is_no_training_set_gets_one_line(tmp_path: Path) -> None:
     for name in ("other.zarr", "file.zarr"):
         with pytest.raises(InputError, match="is not a training set"):
             load_training_set(tmp_path / name)
+
+
+def remove(place: str) -> Callable[[Path], None]:
+    return lambda path: shutil.rmtree(path / place)
+
+
+def cut_off(place: str) -> Callable[[Path], None]:
+    def spoil(path: Path) -> None:
+        file = path / place
+        file.write_bytes(file.read_bytes()[:-20])
+
+    return spoil
+
+
+def with_attribute(name: str, value: object) -> Callable[[Path], None]:
+    def spoil(path: Path) -> None:
+        zarr.open_group(path, mode="r+").attrs[name] = value
+
+    return spoil
+
+
+def with_other_array(path: Path) -> None:
+    zarr.open_group(path, mode="r+").create_array(
+        "parameters", shape=(25, 5), dtype="float64", overwrite=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (remove("parameters/c/1"), "parameters: 1 of 3 chunks are lost"),  # zeros, says zarr
+        (remove("replica/c/2"), "replica: 1 of 3 chunks are lost"),
+        (remove("done/c"), "the training set is not complete"),
+        (remove("done"), "done: cannot be read"),
+        (remove("parameters"), "parameters: cannot be read"),
+        (cut_off("replica/c/0/0/0"), "replica: cannot be read"),
+        (cut_off("replica/zarr.json"), "replica: cannot be read"),
+        (cut_off("zarr.json"), "is not a training set"),
+        (with_other_array, r"parameters: is float64 \(25, 5\), not float64 \(25, 6\)"),
+        (with_attribute("scenario", "{}"), "scenario.name: Field required"),
+        (with_attribute("scenario", "[" * 10**5), "scenario: is nested too deeply"),
+        (with_attribute("scenario", 5), "scenario: "),
+        (with_attribute("seed", "abc"), "seed: Input should be a valid integer"),
+        (with_attribute("chunk", 0), "chunk: Input should be greater"),
+        (with_attribute("data", "level"), "data: 'level' is not what the scenario"),
+    ],
+)
+def test_a_damaged_set_is_one_line_with_file_field_and_mend(
+    scenario: Scenario, tmp_path: Path, spoil: Callable[[Path], None], said: str
+) -> None:
+    path = tmp_path / "s.zarr"
+    simulate(scenario, 25, path, seed=1, chunk=10)
+    spoil(path)
+    with pytest.raises(InputError, match=rf"^\S*s\.zarr: {said}.*simulate") as error:
+        load_training_set(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("made", ["", "zarr.json", "parameters/zarr.json"])
+def test_a_run_killed_while_its_store_was_made_begins_anew(
+    scenario: Scenario, tmp_path: Path, made: str
+) -> None:
+    through = simulate(scenario, 5, tmp_path / "a.zarr", seed=1)
+    partial = tmp_path / "b.zarr.partial"
+    if made:
+        group = zarr.create_group(partial)
+    if made.startswith("parameters"):
+        group.create_array("parameters", shape=(7, 2), dtype="float32")
+    partial.mkdir(exist_ok=True)
+    with pytest.raises(InputError, match="unfinished run; --resume"):
+        simulate(scenario, 5, tmp_path / "b.zarr", seed=1)
+    again = simulate(scenario, 5, tmp_path / "b.zarr", seed=1, resume=True)
+    assert torch.equal(again.replica, through.replica)
 
 
 def test_draws_without_a_mode_are_drawn_again(

@@ -33,7 +33,7 @@ class IntegralMetric:
     def __init__(self, distance: Callable[[Tensor, Tensor], Tensor], settings: Training) -> None:
         self.distance = distance
         self.form = settings.critic_form
-        self.warm_start_epochs = settings.warm_start_epochs
+        self.warm_start_epochs = settings.warm_start
 
     def loss(self, step: Step) -> Tensor:
         """The distance between the pairs of a batch."""

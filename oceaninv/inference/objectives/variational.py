@@ -36,7 +36,7 @@ class Variational:
             spectral=settings.critic_regularisation == "spectral",
         )
         self.critic_steps = settings.critic_steps
-        self.warm_start_epochs = settings.warm_start_epochs
+        self.warm_start_epochs = settings.warm_start
         spectral = settings.critic_regularisation == "spectral"
         self.penalty = 0.0 if spectral else settings.critic_penalty
         self.saturating = settings.map_step == "minimax"
