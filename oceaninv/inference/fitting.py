@@ -167,10 +167,10 @@ class _Loop:
         first = torch.arange(0, n, together)
         first = first[torch.randperm(len(first), generator=generator_of(seed, _SPLIT))]
         order = (first[:, None] + torch.arange(together)).flatten()
-        order = order[order < n]
         aside = held_out(n, together, settings)
-        self.train_index = order[aside:]
-        self.validation = self._held_out(order[:aside])
+        held, rest = (part[part < n] for part in (order[:aside], order[aside:]))
+        self.train_index = rest
+        self.validation = self._held_out(held)
 
         v, features = draw(self.train_index[:_STANDARDISE_WITH], generator_of(seed, _INIT))
         self.estimator = new_network(

@@ -261,3 +261,20 @@ def test_two_simulations_and_one_held_out_can_be_learned_from(
     result = fit(pairs(3), 3, SHORT, seed=1, objective=objective)
     assert result.record["stopped"] == "all 5 epochs done"
     assert not list(recwarn)
+
+
+@pytest.mark.parametrize("seed", range(4, 8))
+def test_no_environment_is_both_learned_from_and_held_out(seed: int) -> None:
+    """Of 22 simulations, eight in each, the last environment has six."""
+    calls: list[set[int]] = []
+    draw = pairs(22)
+
+    def watched(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        calls.append({i // 8 for i in index.tolist()})
+        return draw(index, generator)
+
+    fit(watched, 22, SHORT.model_copy(update={"epochs": 1}), seed=seed, together=8)
+    held, *learned = calls
+    assert held
+    assert not held & set().union(*learned)
+    assert held | set().union(*learned) == {0, 1, 2}
