@@ -21,7 +21,8 @@ LOW_EFFICIENCY = 0.01
 FEW_DRAWS = 200
 HEAVY_TAIL = 0.7
 _WALKERS = 16  # by unknown: walkers of far modes hardly mix, and are then an effective draw each
-_SHORT = 100  # steps of a chain that a mixture is fitted to
+# Steps of a chain that a mixture is fitted to: by unknown, and at least.
+_SHORT, _SHORTEST = 8, 40
 _FITTED_TO = 10_000  # draws at most
 _LONG = 20_000
 
@@ -57,7 +58,7 @@ def go_on_from(
 ) -> tuple[WeightedDraws, Draws | str | None]:
     """The posterior where importance draws are not to be relied on.
 
-    Walkers are led from the draws to the posterior and move there for 100 steps. A mixture fitted
+    Walkers are led from the draws to the posterior and move there for a few steps. A mixture fitted
     to theirs is then re-weighted: the walkers find what few draws ever hit, and the weights correct
     what so short a chain gets wrong, and tell the evidence. Where these weights are not to be
     relied on either, longer chains go on from them.
@@ -92,7 +93,7 @@ def go_on_from(
             progress=progress,
         )
 
-    short = chain(draws, _SHORT, _FITTED_TO)
+    short = chain(draws, max(_SHORT * draws.v.shape[1], _SHORTEST), _FITTED_TO)
     if isinstance(short, str):
         return draws, short
     generator = torch.Generator().manual_seed(seed + 1)
