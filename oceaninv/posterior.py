@@ -347,7 +347,7 @@ def data_hash(measurement: Measurement) -> str:
         measurement.range_m,
         measurement.data,
     ):
-        digest.update(np.ascontiguousarray(part.numpy()).tobytes())
+        digest.update(np.ascontiguousarray(part.numpy() + 0.0).tobytes())  # no zero has a sign
     told = len(measurement.data) if measurement.kind == "pressure" else 1
     if measurement.kind == "csdm" or measurement.n_snapshots != told:
         digest.update(f"{measurement.kind} {measurement.n_snapshots}".encode())

@@ -160,6 +160,13 @@ def test_data_hash_changes_with_the_data(chains: Posterior) -> None:
     assert data_hash(other) != data_hash(chains.observed)
 
 
+def test_data_hash_knows_no_sign_of_zero(chains: Posterior) -> None:
+    real = chains.observed.data.real
+    data = (torch.complex(real, zero) for zero in (torch.zeros_like(real), -torch.zeros_like(real)))
+    plus, minus = (data_hash(replace(chains.observed, data=values)) for values in data)
+    assert plus == minus
+
+
 def test_data_hash_changes_with_the_kind_and_the_number_of_snapshots(chains: Posterior) -> None:
     square = chains.observed.data[0, :5, :5]
     tones = replace(chains.observed, frequency=chains.observed.frequency[:1], data=square[None])

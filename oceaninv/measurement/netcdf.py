@@ -220,7 +220,7 @@ def _convention(dataset: xr.Dataset, where: str) -> str:
 
 def _check_schema(dataset: xr.Dataset, where: str) -> None:
     schema = dataset.attrs.get("oceaninv_schema")
-    if schema is None or str(schema) != str(SCHEMA):
+    if schema not in (SCHEMA, str(SCHEMA)):  # some programs write a float
         told = "the attribute is missing" if schema is None else f"{schema} is not known"
         raise InputError(f"{where}: oceaninv_schema: {told}; set it to {SCHEMA}")
     source = dataset.attrs.get("source", "unknown")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -19,7 +20,8 @@ from oceaninv.scenario.prior import Marginal
 from oceaninv.scenario.schema import Scenario, noise_marginal
 
 _NODES, _MOST_NODES = 64, 1024  # of a quadrature over a noise level
-_POINTS_OF_ONE = 50  # levels that tell of their spread what a snapshot tells of its own
+_NODES_OF_SD = 1.7  # in a standard deviation of what is integrated: 1e-7 of the integral
+_LEAST_SD = 1e-3  # of the largest sd of levels that a prior has, where it begins at zero
 
 
 def scenario_noise(scenario: Scenario) -> ComplexNoise | LevelNoise:
@@ -230,8 +232,8 @@ class LevelNoise:
         $$-2 \ln L_f(\sigma) = P \ln(2\pi\sigma^2) + \ln|C| + \ln(1 + \tau^2 c / \sigma^2)
           + [a - \tau^2 b^2 / (\sigma^2 + \tau^2 c)] / \sigma^2.$$
 
-        Last, $L_f = \int L_f(\sigma) p(\sigma) d\sigma$ by Gauss-Legendre quadrature in the
-        quantile of the prior, and $\ln L = \sum_f \ln L_f$.
+        Last, $L_f = \int L_f(\sigma) p(\sigma) d\sigma$ by Gauss-Legendre quadrature in
+        $\ln\sigma$, and $\ln L = \sum_f \ln L_f$.
 
         Returns:
             (n,); -inf where a replica is not finite.
@@ -267,7 +269,7 @@ class LevelNoise:
         b = (ones * white).sum(-1)[..., None]
         c = ones.square().sum(-1)[..., None]
 
-        sd, log_weight = _nodes(self.sd_db, max(1.0, n_points / _POINTS_OF_ONE))
+        sd, log_weight = _sd_nodes(self.sd_db, n_points)
         sd = sd.to(a.device)
         variance = sd**2
         tau2 = self.offset_sd_db**2
@@ -291,10 +293,32 @@ def _nodes(prior: Marginal | float, data: float) -> tuple[Tensor, Tensor]:
     """
     if isinstance(prior, int | float):
         return torch.tensor([prior], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    count = min(_MOST_NODES, math.ceil(_NODES * math.sqrt(data)))
-    x, weight = np.polynomial.legendre.leggauss(count)
-    quantile = torch.from_numpy((x + 1) / 2)
-    return prior.from_normal(torch.special.ndtri(quantile)), torch.from_numpy(np.log(weight / 2))
+    quantile, log_weight = _gauss(math.ceil(_NODES * math.sqrt(data)))
+    return prior.from_normal(torch.special.ndtri(quantile)), log_weight
+
+
+def _sd_nodes(prior: Marginal | float, n_points: int) -> tuple[Tensor, Tensor]:
+    """As `_nodes`, over the sd of levels, evenly in its logarithm.
+
+    There the likelihood of P points is as wide wherever it is, 1/√(2P), while in quantiles of a
+    wide prior all small sd may lie between two nodes.
+    """
+    if isinstance(prior, int | float):
+        return _nodes(prior, 1.0)
+    low, high = prior.from_normal(torch.tensor([-8.0, 8.0], dtype=torch.float64)).tolist()
+    low = max(low, _LEAST_SD * high)
+    width = math.log(high / low)
+    in_sd = width * math.sqrt(2 * n_points)
+    share, log_weight = _gauss(max(_NODES, math.ceil(_NODES_OF_SD * in_sd)))
+    sd = low * torch.exp(width * share)
+    return sd, log_weight + prior.log_prob(sd) + torch.log(width * sd)
+
+
+@lru_cache(maxsize=16)
+def _gauss(count: int) -> tuple[Tensor, Tensor]:
+    """Nodes of Gauss and Legendre between 0 and 1, and the logarithms of their weights."""
+    x, weight = np.polynomial.legendre.leggauss(min(count, _MOST_NODES))
+    return torch.from_numpy((x + 1) / 2), torch.from_numpy(np.log(weight / 2))
 
 
 def _draw_node(log_weight: Tensor, generator: torch.Generator) -> Tensor:

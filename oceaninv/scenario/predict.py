@@ -190,7 +190,7 @@ def check_draws(scenario: Scenario, n: int = 256) -> list[str]:
         ("source.depth", geometry.source_depth[:, None]),
         ("array.depth", geometry.receiver_depth),
     ):
-        if (depth < 0).any():
+        if not (depth >= 0).all():
             problems.append(f"{field}: above the surface for some parameters of the prior")
         if (depth > environment.bottom_depth[:, None]).any():
             problems.append(f"{field}: below the last layer for some parameters of the prior")

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Beyond 8.2 standard deviations Phi is 0 or 1 in float64: v is cut there to stay finite.
-_V_MAX = 8.2
+# Share of the prior that float64 tells from nothing beside 1. At a bound v is that of so little,
+# ±8.2, to stay finite.
+_LEAST = 1e-16
 
 
 @dataclass(frozen=True)
@@ -138,11 +139,12 @@ class _Uniform:
 
     def to_normal(self, x: Tensor) -> Tensor:
         width = self.upper - self.lower
-        return _normal_quantile((x - self.lower) / width, (self.upper - x) / width)
+        below, above = (x - self.lower) / width, (self.upper - x) / width
+        return _normal_quantile(below.clamp(min=_LEAST), above.clamp(min=_LEAST))
 
     def from_normal(self, v: Tensor) -> Tensor:
         # Measured from the nearer end, so that both tails keep their precision.
-        step = (self.upper - self.lower) * torch.special.ndtr(-v.abs())
+        step = (self.upper - self.lower) * _below(-v.abs())
         x = torch.where(v < 0, self.lower + step, self.upper - step)
         return x.clamp(self.lower, self.upper)
 
@@ -227,24 +229,34 @@ class _TruncatedNormal:
         return torch.where(inside, density, -math.inf)
 
     def to_normal(self, x: Tensor) -> Tensor:
-        t = torch.special.ndtr((x - self.mean) / self.sd)
-        low, high = self._ends
-        return _normal_quantile((t - low) / self._mass, (high - t) / self._mass)
+        t = (x - self.mean) / self.sd
+        (under, over_lower), (under_upper, over) = self._tails
+        # Differences of tails on the side where t is, which are small and keep their digits.
+        below = torch.where(t < 0, _below(t) - under, over_lower - _below(-t)) / self._mass
+        above = torch.where(t < 0, under_upper - _below(t), _below(-t) - over) / self._mass
+        # A tail of next to nothing beyond a bound leaves the bound itself far out.
+        tiny = np.finfo(np.float64).tiny
+        least_below, least_above = (_LEAST * cut / self._mass + tiny for cut in (under, over))
+        return _normal_quantile(below.clamp(min=least_below), above.clamp(min=least_above))
 
     def from_normal(self, v: Tensor) -> Tensor:
-        low, _ = self._ends
-        t = torch.special.ndtri(low + self._mass * torch.special.ndtr(v))
+        # From the nearer end, by sums of what is small.
+        (under, _), (_, over) = self._tails
+        below, above = under + self._mass * _below(v), over + self._mass * _below(-v)
+        smaller = torch.special.ndtri(torch.minimum(below, above))
+        t = torch.where(below < above, smaller, -smaller)
         return (self.mean + self.sd * t).clamp(self.lower, self.upper)
 
     @property
-    def _ends(self) -> tuple[float, float]:
+    def _tails(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Shares of the whole normal below and above lower, and below and above upper."""
         a, b = ((x - self.mean) / (self.sd * math.sqrt(2)) for x in (self.lower, self.upper))
-        return 0.5 * math.erfc(-a), 0.5 * math.erfc(-b)
+        return (0.5 * math.erfc(-a), 0.5 * math.erfc(a)), (0.5 * math.erfc(-b), 0.5 * math.erfc(b))
 
     @property
     def _mass(self) -> float:
-        low, high = self._ends
-        return high - low
+        (under, over_lower), (under_upper, over) = self._tails
+        return over_lower - over if self.lower > self.mean else under_upper - under
 
 
 _KINDS: dict[str, tuple[type[Marginal], tuple[str, ...]]] = {
@@ -257,9 +269,13 @@ _KINDS: dict[str, tuple[type[Marginal], tuple[str, ...]]] = {
 
 def _normal_quantile(below: Tensor, above: Tensor) -> Tensor:
     """Phi^-1(below), given below and above = 1 - below; the smaller of the two is used."""
-    smaller = torch.minimum(below, above).clamp(min=0.0)  # rounding at a bound gives -1e-17
-    tail = torch.special.ndtri(smaller).clamp(-_V_MAX, 0.0)
+    tail = torch.special.ndtri(torch.minimum(below, above)).clamp(max=0.0)
     return torch.where(below < above, tail, -tail)
+
+
+def _below(v: Tensor) -> Tensor:
+    """Phi(v), to all digits in the lower tail, where that of torch has only absolute ones."""
+    return 0.5 * torch.erfc(-v / math.sqrt(2))
 
 
 def _check_bounds(lower: float, upper: float) -> None:

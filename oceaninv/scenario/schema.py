@@ -77,8 +77,8 @@ class Unknown(_Part):
 class Grid(_Part):
     """n equally spaced numbers from start to stop, both included."""
 
-    start: float
-    stop: float
+    start: Finite
+    stop: Finite
     n: Annotated[int, Field(ge=2)]
 
     def values(self) -> list[float]:
@@ -182,7 +182,7 @@ class Array(_Part):
     depth: Places
     first_depth: Value | None = None
     tilt: Value = 0.0
-    pivot: float | None = None
+    pivot: Finite | None = None
 
 
 class Receiver(_Part):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 import torch
@@ -162,6 +163,14 @@ FAULTS: list[tuple[str, Change, str]] = [
     ("csdm", _unsymmetric, "csdm at 100 Hz: is zero or not equal to its own conjugate"),
     ("csdm", lambda d: d.assign(csdm_real=-d["csdm_real"]), "negative eigenvalue"),
 ]
+
+
+def test_a_schema_number_written_as_a_float_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "m.nc"
+    write_measurement(measurement("pressure"), path)
+    with netCDF4.Dataset(path, "a") as file:
+        file.setncattr("oceaninv_schema", 1.0)
+    assert read_measurement(path).kind == "pressure"
 
 
 @pytest.mark.parametrize(("kind", "change", "message"), FAULTS, ids=[m for _, _, m in FAULTS])

@@ -211,6 +211,38 @@ def test_level_spread_is_integrated_under_its_prior(points: int) -> None:
     assert value.item() == pytest.approx(peak + math.log(brute / 5.5), abs=1e-6)
 
 
+@pytest.mark.parametrize("points", [5, 50, 400])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"uniform": [0.1, 50.0]},
+        {"log_uniform": [0.1, 50.0]},
+        {"uniform": [2.0, 2.1]},
+        {"truncated_normal": [2.0, 0.1, 0.1, 50.0]},
+    ],
+    ids=str,
+)
+def test_level_spread_is_integrated_wherever_its_prior_has_it(
+    spec: dict[str, list[float]], points: int
+) -> None:
+    prior = marginal(spec)
+    noise = LevelNoise(prior, 0.0, ExponentialCovariance.on_lines([list(range(points))]))
+    shape = np.random.default_rng(0).standard_normal(points)
+    size = np.geomspace(0.7, 40.0, 50) if prior.upper == 50.0 else np.linspace(1.5, 2.6, 50)
+    if "truncated_normal" in spec:
+        size = np.linspace(1.5, 2.6, 50)
+    residual = torch.from_numpy(size[:, None, None] * shape / np.sqrt(np.mean(shape**2)))
+    none = torch.zeros(1, points, dtype=torch.float64)
+    value = noise.log_likelihood(none, residual, torch.zeros(50, dtype=torch.float64))
+    x = np.linspace(math.log(prior.lower), math.log(prior.upper), 40_001)[1:-1]
+    sd = np.exp(x)
+    log = prior.log_prob(torch.from_numpy(sd)).numpy() + x - points * np.log(sd)
+    log = log - 0.5 * points * (math.log(2 * math.pi) + (size[:, None] / sd) ** 2)
+    peak = log.max(axis=1, keepdims=True)
+    brute = peak[:, 0] + np.log(integrate.trapezoid(np.exp(log - peak), x=x, axis=1))
+    np.testing.assert_allclose(value, brute, rtol=0, atol=2e-4)
+
+
 def test_simulated_levels_have_the_spread_of_the_model() -> None:
     model = torch.full((50_000, 1, 6), 70.0, dtype=torch.float64)
     generator = torch.Generator().manual_seed(5)

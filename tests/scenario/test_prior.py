@@ -31,6 +31,17 @@ def test_density_and_normal_map_agree_with_scipy(kind: str) -> None:
     np.testing.assert_allclose(m.to_normal(x), v, atol=1e-8)
 
 
+def test_a_truncated_normal_is_normal_as_far_out_as_its_bounds() -> None:
+    v = torch.tensor([-30.0, -8.5, -8.0, 0.5, 8.2, 8.29, 9.0, 30.0], dtype=torch.float64)
+    wide = marginal({"truncated_normal": [1600.0, 5.0, 1400.0, 1800.0]})
+    np.testing.assert_allclose(wide.from_normal(v), 1600.0 + 5.0 * v, rtol=1e-14)
+    np.testing.assert_allclose(wide.to_normal(1600.0 + 5.0 * v), v, atol=1e-12)
+    tail = marginal({"truncated_normal": [0.0, 1.0, 1.0, 60.0]})
+    x = stats.norm.isf(stats.norm.sf(v.numpy()[4:]) * stats.norm.sf(1.0))  # 60 cuts nothing
+    np.testing.assert_allclose(tail.from_normal(v[4:]), x, rtol=1e-9)
+    np.testing.assert_allclose(tail.to_normal(torch.from_numpy(x)), v[4:], rtol=1e-9)
+
+
 @pytest.mark.parametrize("kind", ["uniform", "truncated_normal", "log_uniform"])
 def test_density_is_zero_outside_the_support(kind: str) -> None:
     m = marginal(SPECS[kind][0])

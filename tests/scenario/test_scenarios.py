@@ -90,6 +90,7 @@ MISTAKES = [
     (_set("noise", to={"sd_db": 3}), "noise.snr_db: is missing"),
     (_set("noise", "snr_db", to=float("nan")), "noise.snr_db: "),
     (_set("environment", "water", "sound_speed", to=[[5, 1500]]), "give one at the surface"),
+    (_set("array", "pivot", to=float("nan")), "array.pivot"),
     (_set("environment", "bottom", to="rigid"), "give either half_space"),
     (_set("array", "depth", to=[10, 30, 10]), "array.depth: 10 m is given twice; give each"),
     (
