@@ -11,10 +11,12 @@ thickness zero, which change nothing.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, Literal, SupportsIndex, get_args
 
 import numpy as np
 import torch
@@ -135,10 +137,17 @@ class Environment:
     def __len__(self) -> int:
         return self.thickness.shape[0]
 
-    def __getitem__(self, index: int | slice | Tensor) -> Environment:
-        """The environments at ``index``, still with a batch axis."""
-        if isinstance(index, int):
-            index = slice(index, index + 1 or None)
+    def __getitem__(self, index: SupportsIndex | slice | Tensor) -> Environment:
+        """The environments at ``index``, still with a batch axis.
+
+        Raises:
+            IndexError: there is no such one.
+        """
+        with suppress(TypeError):  # several, or a slice
+            at = operator.index(index)  # type: ignore[arg-type]
+            if not -len(self) <= at < len(self):
+                raise IndexError(f"environment {at} of a batch of {len(self)}")
+            index = slice(at, at + 1 or None)
         changed: dict[str, Any] = {
             f.name: value[index]
             for f in fields(self)
@@ -212,6 +221,12 @@ class Environment:
                 raise ModelInputError(
                     f"environment: {name}: {getattr(self, name)!r} is unknown; use one of "
                     f"{', '.join(known)}"
+                )
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor) and value.dtype != torch.float64:
+                raise ModelInputError(
+                    f"environment: {field.name}: {value.dtype} has too few digits; give float64"
                 )
         reference, exponent = self.power_law
         if not (0 < reference < math.inf and math.isfinite(exponent)):
@@ -310,8 +325,10 @@ def stack(environments: Sequence[Environment]) -> Environment:
     """One batch from environments with the same boundary kinds, padded to the most segments.
 
     Raises:
-        ModelInputError: boundary kinds, attenuation units or interpolations differ.
+        ModelInputError: none given, or boundary kinds, attenuation units or interpolations differ.
     """
+    if not environments:
+        raise ModelInputError("environments: none given; give at least one")
     first = environments[0]
     shared = (
         "bottom",

@@ -112,7 +112,8 @@ def spectral_pressure(
             for f in range(problem.omega.size):
                 result[b, f] = _integral(problem, b, f, depth, source.numel(), ranges.numpy())
 
-    in_parallel(work, batch)
+    if result.size:
+        in_parallel(work, batch)
     return torch.from_numpy(result)
 
 

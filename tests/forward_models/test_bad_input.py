@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -351,3 +352,28 @@ def test_values_that_no_medium_has_are_named(field: str, value: float, message: 
     bad = replace(rock, **{field: torch.full_like(getattr(rock, field), value)})
     with pytest.raises(ModelInputError, match=re.escape(f"environment 0: {message}")):
         solve_modes(bad, [50.0])
+
+
+def test_a_batch_is_indexed_as_a_list_and_stays_a_batch() -> None:
+    two = stack([Environment.from_layers([WATER], HalfSpace(c, 1900)) for c in (1700, 1800)])
+    assert [float(one.half_space_sound_speed[0]) for one in two] == [1700, 1800]
+    assert two[np.int64(-1)].thickness.shape == (1, 2)
+    for index in (2, -3):
+        with pytest.raises(IndexError, match=f"environment {index} of a batch of 2"):
+            two[index]
+    with pytest.raises(ModelInputError, match="environments: none given"):
+        stack([])
+
+
+def test_an_environment_of_few_digits_is_named() -> None:
+    guide = Environment.from_layers([WATER], HalfSpace(1700, 1900))
+    guide = replace(guide, density=guide.density.float())
+    with pytest.raises(ModelInputError, match=r"environment: density: torch\.float32 has too few"):
+        solve_modes(guide, [50.0])
+
+
+def test_no_places_have_an_empty_field() -> None:
+    guide = Environment.from_layers([WATER], HalfSpace(1700, 1900, 0.5))
+    places = {"source_depth": [30.0], "receiver_depth": [50.0, 60.0], "range_m": []}
+    for field in (pressure, spectral_pressure):
+        assert field(guide, [50.0], **places).shape == (1, 1, 1, 2, 0)
