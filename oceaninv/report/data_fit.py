@@ -137,9 +137,11 @@ def _loss_against_range(posterior: Posterior) -> Figure:
                           label="predicted, 90 %")  # fmt: skip
         axes.plot(range_km[order], middle, color=COLOURS[0], lw=1.5, label="predicted, median")
         axes.plot(range_km, measured[f, r], "o", ms=3, color=INK, label="measured")
-        shift, spread = offset[:, f].mean(), np.std(measured[f, r, order] - middle)
+        # One offset for all receivers of a tone: what is left of it at this one is error too.
+        error = np.sqrt(np.mean((measured[f, r, order] - middle) ** 2))
+        shift = offset[:, f].mean()
         where = f", {depth[r]:g} m" if len(depth) > 1 else ""
-        axes.set_title(f"{tones[f]:g} Hz{where}: offset {shift:+.1f} dB, error {spread:.1f} dB",
+        axes.set_title(f"{tones[f]:g} Hz{where}: offset {shift:+.1f} dB, error {error:.1f} dB",
                        loc="left", fontsize=10)  # fmt: skip
         axes.invert_yaxis()
         axes.grid(color="#eeeeee", lw=0.6)
