@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,8 @@ class _DistinctKeys(yaml.SafeLoader):
         lines: dict[tuple[str, str], int] = {}
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
+                # As Python reads names in expressions: the micro sign is the Greek letter.
+                key.value = unicodedata.normalize("NFKC", key.value)
                 line, name = key.start_mark.line + 1, (key.tag, key.value)
                 if name in lines:
                     raise _Repeated(
