@@ -111,6 +111,14 @@ MISTAKES = [
     ),
     (_set("array", "depth", to=[10]), "array.depth: 10 m alone says nothing where amplitude"),
     (_set("environment", "water", "density", to=float("nan")), "must be a finite number"),
+    (
+        _set("environment", "water", "depth", to="water_depth + 1" + 400 * "0"),
+        "environment.water.depth: 'water_depth + 100000...' has a number above",
+    ),
+    (
+        _set("environment", "water", "sound_speed", to="1500 +"),
+        "environment.water.sound_speed: '1500 +' is not an expression of numbers",
+    ),
 ]
 
 
