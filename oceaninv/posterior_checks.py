@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _MEND = "the file is damaged, write it again"
 _ROUNDING = 1e-6  # of the width of a prior
 _NUMBERS = (
+    "effective_sample_size",
     "ess",
     "log_evidence",
     "log_evidence_error",

@@ -262,6 +262,7 @@ def _say(name: str, value: object, group: str = "/") -> Callable[[netCDF4.Datase
         (_set("sample_stats", "log_weight", np.inf), "sample_stats/log_weight: 1000 of 1000 are"),
         (_set("sample_stats", "log_weight", -np.inf), "sample_stats/log_weight: all are -inf"),
         (_say("pareto_k", "good"), "pareto_k: good is not a number"),
+        (_say("effective_sample_size", "many"), "effective_sample_size: many is not a number"),
         (_say("mismatch_p_overall", "?"), "mismatch_p_overall: ? is not a number"),
         (lambda file: file.delncattr("mismatch_p_summary"), "mismatch_p_summary: None is not a"),
         (_say("mismatch_p_tone", "[1, "), "mismatch_p_tone: [1,  is not a JSON list of numbers"),

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from oceaninv.diagnostics.compare import compare
@@ -266,9 +265,10 @@ def _quality(posteriors: list[Posterior], names: list[str]) -> Table:
     rows = []
     for p, name in zip(posteriors, names, strict=True):
         of = p.attributes
-        size = (
-            float(of.get("ess", np.nan)) if p.log_weight is None else effective_size(p.log_weight)
-        )
+        # As the run told it: of all its draws, before weights were smoothed and draws left out.
+        size = of.get("effective_sample_size", of.get("ess"))
+        if size is None and p.log_weight is not None:
+            size = effective_size(p.log_weight)
         rows.append(
             (
                 name,
@@ -281,7 +281,8 @@ def _quality(posteriors: list[Posterior], names: list[str]) -> Table:
             )
         )
     header = (
-        "Posterior", "Draws", "Effective draws", "Efficiency", "Pareto k", "R-hat", "Log evidence"
+        "Posterior", "Draws kept", "Effective draws", "Efficiency", "Pareto k", "R-hat",
+        "Log evidence",
     )  # fmt: skip
     return Table("", header, rows)
 

@@ -124,6 +124,7 @@ def _loss_against_range(posterior: Posterior) -> Figure:
     predicted = posterior.posterior_predictive.real.reshape(-1, *shape)
     offset = np.nanmean(measured - predicted, axis=(2, 3), keepdims=True)
     fitted = predicted + offset
+    order = np.argsort(range_km)
 
     panels = [(f, r) for f in range(len(tones)) for r in range(len(depth))][:_MOST_TONES]
     columns = 1 if len(panels) == 1 else 2
@@ -131,14 +132,16 @@ def _loss_against_range(posterior: Posterior) -> Figure:
     figure = Figure(figsize=(5.2 * columns, 2.7 * rows + 0.4), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, (f, r) in zip(grid.ravel(), panels, strict=False):
-        low, middle, high = np.nanquantile(fitted[:, f, r], [0.05, 0.5, 0.95], axis=0)
-        axes.fill_between(range_km, low, high, color=COLOURS[0], alpha=0.3, lw=0,
+        low, middle, high = np.nanquantile(fitted[:, f, r][:, order], [0.05, 0.5, 0.95], axis=0)
+        axes.fill_between(range_km[order], low, high, color=COLOURS[0], alpha=0.3, lw=0,
                           label="predicted, 90 %")  # fmt: skip
-        axes.plot(range_km, middle, color=COLOURS[0], lw=1.5, label="predicted, median")
+        axes.plot(range_km[order], middle, color=COLOURS[0], lw=1.5, label="predicted, median")
         axes.plot(range_km, measured[f, r], "o", ms=3, color=INK, label="measured")
-        shift, spread = offset[:, f].mean(), np.std(measured[f, r] - middle)
+        # One offset for all receivers of a tone: what is left of it at this one is error too.
+        error = np.sqrt(np.mean((measured[f, r, order] - middle) ** 2))
+        shift = offset[:, f].mean()
         where = f", {depth[r]:g} m" if len(depth) > 1 else ""
-        axes.set_title(f"{tones[f]:g} Hz{where}: offset {shift:+.1f} dB, error {spread:.1f} dB",
+        axes.set_title(f"{tones[f]:g} Hz{where}: offset {shift:+.1f} dB, error {error:.1f} dB",
                        loc="left", fontsize=10)  # fmt: skip
         axes.invert_yaxis()
         axes.grid(color="#eeeeee", lw=0.6)

@@ -36,6 +36,7 @@ Array = NDArray[np.float64]
 
 _GROUPS = ("geometry", "water", "seabed", "noise")
 _PROFILE_DRAWS = 400
+_LEAST_MARGIN = 0.5  # m/s, beside a sound speed that is the same everywhere
 
 
 def plot_marginals(posteriors: list[Posterior], path: str | Path) -> None:
@@ -127,7 +128,8 @@ def sound_speed(posteriors: list[Posterior]) -> Figure:
         _profile_bands(axes, depth, prior.numpy(), speeds, names_of(posteriors))
         low = np.nanquantile(prior.numpy()[:, shown], 0.001)
         high = np.nanquantile(prior.numpy()[:, shown], 0.999)
-        axes.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
+        margin = max(0.04 * (high - low), _LEAST_MARGIN)
+        axes.set_xlim(low - margin, high + margin)
         axes.set_ylim(depth[shown].max(), depth[shown].min())
         axes.set(xlabel="Sound speed (m/s)", ylabel="Depth (m)")
         quiet(axes)
@@ -257,11 +259,11 @@ def _correlations(axes: Axes, posterior: Posterior, size: int) -> None:
 def _profile_bands(
     axes: Axes, depth: Array, prior: Array, speeds: list[Array], names: list[str]
 ) -> None:
-    low, high = np.nanquantile(prior, [0.025, 0.975], axis=0)
+    low, high = _by_depth(prior, [0.025, 0.975])
     axes.fill_betweenx(depth, low, high, color=PALE, lw=0, label="prior, 95 %")
     for k, (speed, name) in enumerate(zip(speeds, names, strict=True)):
         colour, line = look(k)
-        q = np.nanquantile(speed, [0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975], axis=0)
+        q = _by_depth(speed, [0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975])
         if k == 0:
             for (a, b), alpha, share in (((0, 6), 0.2, 95), ((1, 5), 0.3, 90), ((2, 4), 0.45, 50)):
                 text = f"{name}, {share} %"
@@ -271,6 +273,14 @@ def _profile_bands(
             axes.plot(q[3], depth, line, color=colour, lw=1.3, label=f"{name}, median and 90 %")
             axes.plot(q[1], depth, color=colour, lw=1, ls="--")
             axes.plot(q[5], depth, color=colour, lw=1, ls="--")
+
+
+def _by_depth(speed: Array, q: list[float]) -> Array:
+    """Quantiles over the draws at each depth, (q, D); NaN below the bottom of all of them."""
+    quantiles = np.full((len(q), speed.shape[1]), np.nan)
+    inside = ~np.isnan(speed).all(axis=0)
+    quantiles[:, inside] = np.nanquantile(speed[:, inside], q, axis=0)
+    return quantiles
 
 
 def _depths(posterior: Posterior) -> tuple[Array, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import sys
 from collections.abc import Callable, Mapping
 
 import torch
@@ -21,7 +22,8 @@ def names_in(value: float | str) -> set[str]:
     """Names of the unknowns that a number or an expression depends on.
 
     Raises:
-        ValueError: the expression is not made of numbers, names, `+ - * /` and parentheses.
+        ValueError: the expression is not made of numbers, names, `+ - * /` and parentheses, or a
+            number is too large.
     """
     if not isinstance(value, str):
         return set()
@@ -55,7 +57,13 @@ def _parse(text: str) -> ast.expr:
             continue
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
             continue
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        number = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            if number > sys.float_info.max:
+                raise ValueError(
+                    f"'{text[:20]}...' has a number above {sys.float_info.max:.2g}, the largest "
+                    "there is; write a smaller one"
+                )
             continue
         if isinstance(node, ast.Name | ast.operator | ast.unaryop | ast.expr_context):
             continue

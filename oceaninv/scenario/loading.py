@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,8 @@ class _DistinctKeys(yaml.SafeLoader):
         lines: dict[tuple[str, str], int] = {}
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
+                # As Python reads names in expressions: the micro sign is the Greek letter.
+                key.value = unicodedata.normalize("NFKC", key.value)
                 line, name = key.start_mark.line + 1, (key.tag, key.value)
                 if name in lines:
                     raise _Repeated(
@@ -163,7 +166,7 @@ def _distinct(error: ValidationError) -> list[Any]:
     """The errors, one per field.
 
     Of the branches of a union that a value is of the wrong kind for, all are told, unless another
-    has it right and is wrong further down.
+    has it right and is wrong further down, or has the right kind and is wrong otherwise.
     """
     found: dict[tuple[Any, ...], Any] = {}
     for problem in error.errors():
@@ -171,7 +174,9 @@ def _distinct(error: ValidationError) -> list[Any]:
         kinds = [*found[place]["kinds"]] if place in found else []
         if problem["type"] in _KINDS:
             kinds.append(_KINDS[problem["type"]])
-        found[place] = {**problem, "loc": place, "kinds": list(dict.fromkeys(kinds))}
+        right_kind = place in found and found[place]["type"] not in _KINDS
+        told = found[place] if right_kind else problem
+        found[place] = {**told, "loc": place, "kinds": list(dict.fromkeys(kinds))}
 
     def entered(place: tuple[Any, ...]) -> bool:
         return any(other != place and other[: len(place)] == place for other in found)

@@ -109,6 +109,26 @@ def test_constant_unknowns_have_a_place_but_no_correlation(
         assert axes.yaxis.get_offset_text().get_text() == ""
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bottom", ["rigid", "vacuum"])
+def test_one_sound_speed_above_a_bottom_without_sound_has_a_place(
+    pressure: Posterior, bottom: str
+) -> None:
+    part = pressure.scenario.environment
+    water = part.water.model_copy(update={"sound_speed": 1500.0})
+    changes = {"water": water, "sediments": [], "half_space": None, "bottom": bottom}
+    environment = part.model_copy(update=changes)
+    scenario = pressure.scenario.model_copy(update={"environment": environment})
+    figure = sound_speed([replace(pressure, scenario=scenario)])
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        assert low < 1500 < high
+        speed, depth = axes.lines[0].get_xydata().T
+        assert set(speed[np.isfinite(speed)]) == {1500.0}
+        assert depth[np.isnan(speed)].min() > depth[np.isfinite(speed)].max()
+
+
 def _white_margin(png: bytes) -> bool:
     """Whether nothing is drawn up to the edge of an image."""
     pixels = matplotlib.image.imread(io.BytesIO(png))[..., :3]

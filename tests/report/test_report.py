@@ -12,7 +12,7 @@ from oceaninv.errors import InputError
 from oceaninv.posterior import Posterior, summarise
 from oceaninv.report import report
 from oceaninv.report.calibration import calibration, plot_calibration
-from oceaninv.report.content import provenance, warnings_of
+from oceaninv.report.content import Table, provenance, sections, warnings_of
 from oceaninv.report.data_fit import bartlett, data_fit
 from oceaninv.report.figures import marginals, sound_speed
 from oceaninv.report.files import write_figures
@@ -158,6 +158,15 @@ def test_a_network_alone_without_likelihood_can_be_reported(
     assert "<td>800</td>" in quality
     assert "<img" not in quality  # neither weights nor likelihoods to draw
     assert "draws.png" not in [path.name for path in write_figures([raw], tmp_path)]
+
+
+def test_effective_draws_are_those_that_the_run_told(pressure: Posterior) -> None:
+    told = {"effective_sample_size": 612.4, "sample_efficiency": 0.7655}
+    weighted = replace(pressure, attributes={**pressure.attributes, **told})
+    *_, quality = sections([weighted])
+    (table,) = (part for part in quality.parts if isinstance(part, Table))
+    row = dict(zip(table.header, table.rows[0], strict=True))
+    assert (row["Effective draws"], row["Efficiency"]) == ("612", "76.5%")
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1)])

@@ -52,3 +52,10 @@ def test_numbers_fill_the_batch_and_names_are_found() -> None:
 def test_anything_but_arithmetic_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="numbers, names"):
         names_in(text)
+
+
+@pytest.mark.parametrize("number", ["1" + 400 * "0", "1e999"])
+def test_a_number_that_no_computer_holds_is_refused(number: str) -> None:
+    with pytest.raises(ValueError, match=r"a \+ .*has a number above 1\.8e") as caught:
+        names_in(f"a + {number}")
+    assert len(str(caught.value)) < 100

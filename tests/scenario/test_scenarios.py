@@ -1,6 +1,7 @@
 """Scenario files: the built-in ones are sound, and each mistake gets one line with its mend."""
 
 import copy
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,14 @@ MISTAKES = [
     ),
     (_set("array", "depth", to=[10]), "array.depth: 10 m alone says nothing where amplitude"),
     (_set("environment", "water", "density", to=float("nan")), "must be a finite number"),
+    (
+        _set("environment", "water", "depth", to="water_depth + 1" + 400 * "0"),
+        "environment.water.depth: 'water_depth + 100000...' has a number above",
+    ),
+    (
+        _set("environment", "water", "sound_speed", to="1500 +"),
+        "environment.water.sound_speed: '1500 +' is not an expression of numbers",
+    ),
 ]
 
 
@@ -143,6 +152,7 @@ def test_each_mistake_gets_one_line_with_file_field_and_mend(
         ("data: pressure", "data: pressure\ndata: pressure", "data: is given in line"),
         ("snr_db: 10,", "snr_db: 10, snr_db: 20,", "snr_db: is given in line"),
         ("  sediment_top_speed:\n", "  water_depth:\n", "water_depth: is given in line"),
+        ("data: pressure", "data: pressure\nｄata: pressure", "data: is given in line"),
     ],
 )
 def test_a_field_that_is_given_twice_is_refused(
@@ -158,7 +168,18 @@ def test_a_field_that_is_given_twice_is_refused(
     assert str(caught.value).endswith("; remove one")
     assert "\n" not in str(caught.value)
     second = text.splitlines()[int(str(caught.value).split("again in line ")[1].split(";")[0]) - 1]
-    assert said.split(":")[0] in second
+    assert said.split(":")[0] in unicodedata.normalize("NFKC", second)
+
+
+@pytest.mark.parametrize("name", ["µ", "ϕ", "\u212bngstrom", "ta\u0308u"])
+def test_letters_that_python_reads_as_others_may_name_an_unknown(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(scenario_text("swellex96-2p").replace("water_depth", name), encoding="utf-8")
+    assert check_scenario(path) == []
+    scenario = load_scenario(path)
+    assert scenario.names == (unicodedata.normalize("NFKC", name), "sediment_top_speed")
+    depth = build(scenario, scenario.prior.sample(3, 0))[0].water_depth
+    assert torch.equal(depth, scenario.prior.sample(3, 0)[:, 0])
 
 
 def test_what_is_merged_into_a_field_may_be_replaced_there(tmp_path: Path) -> None:

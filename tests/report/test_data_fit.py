@@ -1,0 +1,46 @@
+"""The fit to propagation loss: lines that follow the range, and errors that hide nothing."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from oceaninv.posterior import Posterior
+from oceaninv.report.data_fit import data_fit
+
+
+def test_predictions_follow_the_range_whatever_its_order_in_the_file(loss: Posterior) -> None:
+    order = np.random.default_rng(0).permutation(len(loss.observed.range_m))
+    observed = replace(
+        loss.observed,
+        range_m=loss.observed.range_m[order],
+        data=loss.observed.data[:, order],
+    )
+    shuffled = replace(
+        loss, observed=observed, posterior_predictive=loss.posterior_predictive[..., order]
+    )
+    for axes, expected in zip(data_fit(shuffled).axes, data_fit(loss).axes, strict=True):
+        line, sorted_line = axes.lines[0].get_xydata(), expected.lines[0].get_xydata()
+        np.testing.assert_allclose(line, sorted_line)
+        band, sorted_band = (a.collections[0].get_paths()[0].vertices for a in (axes, expected))
+        np.testing.assert_allclose(band, sorted_band)
+        assert axes.get_title("left") == expected.get_title("left")
+
+
+def test_the_error_at_a_receiver_counts_what_the_offset_of_its_tone_leaves(loss: Posterior) -> None:
+    half = len(loss.observed.range_m) // 2
+    predicted = loss.posterior_predictive[:1].repeat(2, axis=0)
+    apart = torch.tensor([6.0, -6.0], dtype=torch.float64).repeat_interleave(half)
+    observed = replace(
+        loss.observed,
+        receiver_depth=torch.tensor([30.0, 90.0], dtype=torch.float64),
+        range_m=loss.observed.range_m[:half],
+        data=torch.from_numpy(predicted[0]) + 10.0 + apart,
+    )
+    figure = data_fit(replace(loss, observed=observed, posterior_predictive=predicted))
+    for axes in figure.axes:
+        found = re.search(r"offset \+([\d.]+) dB, error ([\d.]+) dB", axes.get_title("left"))
+        assert found is not None
+        assert [float(x) for x in found.groups()] == pytest.approx([10.0, 6.0])
