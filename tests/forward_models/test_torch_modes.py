@@ -207,6 +207,38 @@ def test_array_pressure_and_guides_without_modes_equal_the_compiled_ones() -> No
     assert solve_modes(slow, [50.0], depth=[3.0], device="cpu").mode_function.shape == (1, 1, 0, 1)
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_of_no_places_or_environments_there_is_no_pressure(device: str) -> None:
+    guide = Environment.from_layers([Layer([0, 100], [1500, 1500])], HalfSpace(1700, 1500))
+    for environment, depths, ranges in (
+        (guide, [50.0], []),
+        (guide, [], [1000.0]),
+        (guide, [], []),
+        (guide[0:0], [50.0, 60.0], [1000.0]),
+    ):
+        batch = len(environment)
+        p = pressure(
+            environment,
+            [100.0, 200.0],
+            source_depth=36.0,
+            receiver_depth=depths,
+            range_m=ranges,
+            device=device,
+        )
+        assert p.device.type == device
+        assert p.dtype == torch.complex128
+        assert p.shape == (batch, 2, 1, len(depths), len(ranges))
+    p = array_pressure(
+        guide[0:0],
+        100.0,
+        source_depth=[],
+        receiver_depth=[50.0],
+        range_m=[1000.0],
+        device=device,
+    )
+    assert p.shape == (0, 1, 1)
+
+
 def test_what_a_device_cannot_do_is_refused_by_name() -> None:
     guide = Environment.from_layers([Layer([0, 100], [1500, 1500])], HalfSpace(1700, 1500))
     with pytest.raises(ModelInputError, match="device: 'abacus' cannot be used here"):
