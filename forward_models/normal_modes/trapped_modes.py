@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from forward_models.normal_modes.complex_modes import complex_modes
+from forward_models.normal_modes.cut_off import above_cut_off, from_cut_off, within_cut_off
 from forward_models.normal_modes.items import Items, Lanes, lossless_of, ranked
 from forward_models.normal_modes.real_modes import choose_nodes, neighbour_distance, real_modes
 from forward_models.normal_modes.steps import HALF_SPACE, PERTURBED_HALF_SPACE
 
 # The last move of real Newton steps, whose error is about its square, in shares of the distance to
 # the neighbouring root: of roots that go on into the loss or to one more step, and of all others.
-_NEARLY, _POLISHED = 3e-5, 3e-8
+NEARLY, POLISHED = 3e-5, 3e-8
 _LEFT = 1e-11  # the error of complex ones, in the same shares
-_POLISHING = 6  # Newton steps at most; one or two do but where roots all but coincide
+POLISHING = 6  # Newton steps at most; one or two do but where roots all but coincide
 _ROUNDING = 4e-16  # of x
-_LEAST = 4e-16  # of γ² in shares of k²: at cut-off, but for rounding
 
 
 def trapped_modes(
@@ -37,14 +37,15 @@ def trapped_modes(
     x = _above_cut_off(items, lanes, x)
     drift = np.empty(x.size, np.complex128)
     lossy = items.lossy()[lanes.item]
-    enough = np.where(lossy | (not exact), _NEARLY, _POLISHED) * distance + _ROUNDING * x
+    enough = np.where(lossy | (not exact), NEARLY, POLISHED) * distance
     left = np.arange(x.size)
-    for _ in range(_POLISHING):
+    for _ in range(POLISHING):
         move, drift[left], _ = newton_step(
             items, lanes[left], x[left], distance[left], with_loss=exact
         )
         x[left] += move
-        left = left[np.abs(move) > enough[left]]
+        within = _within_cut_off(items, lanes[left], x[left], enough[left])
+        left = left[np.abs(move) > within + _ROUNDING * x[left]]
         if left.size == 0:
             break
     x = x + 0j
@@ -81,21 +82,28 @@ def newton_step(
 
 
 def _from_cut_off(items: Items, lanes: Lanes, x: np.ndarray, move: np.ndarray) -> np.ndarray:
-    """Newton's ``move`` in x = q + γ², taken in γ, in which W is smooth at cut-off, and γ ≥ 0."""
+    """Newton's ``move`` in x, from a branch point in γ."""
     branch = _has_branch_point(items)
     if not branch.any():
         return move
     q = items.q_bottom.real[lanes.item]
-    gamma2 = np.maximum(x - q, _LEAST * x)
-    gamma = np.maximum(np.sqrt(gamma2) + 0.5 * move / np.sqrt(gamma2), np.sqrt(_LEAST * x))
-    return np.where(branch[lanes.item], q + gamma**2 - x, move)
+    return np.where(branch[lanes.item], from_cut_off(x, q, move), move)
+
+
+def _within_cut_off(items: Items, lanes: Lanes, x: np.ndarray, enough: np.ndarray) -> np.ndarray:
+    """``enough``, less next to a branch point."""
+    branch = _has_branch_point(items)
+    if not branch.any():
+        return enough
+    q = items.q_bottom.real[lanes.item]
+    return np.where(branch[lanes.item], within_cut_off(x, q, enough), enough)
 
 
 def _above_cut_off(items: Items, lanes: Lanes, x: np.ndarray) -> np.ndarray:
-    """``x``, a root that its search left below the branch point q as far above: γ there is real."""
+    """``x``, above the branch point where there is one."""
     q = items.q_bottom.real[lanes.item]
     below = _has_branch_point(items)[lanes.item] & (x <= q)
-    return np.where(below, q + np.maximum(q - x, _LEAST * q), x)
+    return np.where(below, above_cut_off(x, q), x)
 
 
 def _has_branch_point(items: Items) -> np.ndarray:

@@ -11,14 +11,9 @@ from torch import Tensor
 from forward_models.errors import ModelInputError
 from forward_models.normal_modes.wronskian import ALONG_FREQUENCY
 from forward_models.torch_modes.complex_modes import complex_modes
-from forward_models.torch_modes.lossless import lossless
 from forward_models.torch_modes.mode_functions import mode_functions
-from forward_models.torch_modes.real_modes import (
-    choose_nodes,
-    count_modes,
-    neighbour_distance,
-    real_modes,
-)
+from forward_models.torch_modes.polished import polished
+from forward_models.torch_modes.real_modes import choose_nodes, count_modes, real_modes
 from forward_models.torch_modes.shots import ends_of
 from forward_models.torch_modes.table import Lanes, Table
 from forward_models.torch_modes.wronskian import drift_of
@@ -82,13 +77,7 @@ def solve_table(
         table = table.perturbed()
     lanes, real_x = real_modes(table, counts, search)
     lanes = choose_nodes(table, lanes, real_x, counts, finish)
-    ends = ends_of(table, lanes, real_x, last=False)
-    value, slope, change = lossless(table, lanes, ends, real_x, finish)
-    # Where two roots all but coincide the phase knew them better.
-    polish = -value / slope
-    good = polish.abs() < 0.1 * neighbour_distance(lanes, real_x)
-    real_x = real_x + torch.where(good, polish, 0.0)
-    drift = torch.complex(torch.zeros_like(real_x), -change / slope)
+    ends, real_x, drift = polished(table, lanes, real_x, finish, exact=exact)
     x, loss = real_x + 0j, torch.full_like(real_x, 1.0 if exact else 0.0)
     if exact:
         lossy = torch.nonzero(table.lossy()[lanes.item]).flatten()

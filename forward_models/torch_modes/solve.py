@@ -68,8 +68,10 @@ def pressure_on(
         problem, depth, attenuation, device=device, precision=precision
     ):
         parts.append(_sum_modes(modes, source, receiver, distance[rows].to(modes.k.device)))
-    result = torch.cat(parts)
-    return result.reshape(len(problem), problem.omega.size, *result.shape[1:])
+    shape = (len(problem), problem.omega.size, len(source), distance.shape[2])
+    if not parts:
+        return torch.empty(shape, dtype=torch.complex128, device=device)
+    return torch.cat(parts).reshape(shape)
 
 
 def _sum_modes(
@@ -77,6 +79,9 @@ def _sum_modes(
 ) -> Tensor:
     """(items, Q, K) mode sums, as many items at a time as memory allows."""
     device = modes.k.device
+    shape = (modes.counts.numel(), len(source), distance.shape[2])
+    if 0 in shape:
+        return torch.empty(shape, dtype=modes.k.dtype, device=device)
     columns = [torch.from_numpy(c).to(device) for c in (source, receiver)]
     frequencies = modes.counts.numel() // distance.shape[0]
     none = (modes.counts == 0)[:, None, None]
@@ -87,9 +92,8 @@ def _sum_modes(
         return torch.where(none, complex(math.nan, math.nan), _TURN * result)
     counts = modes.counts.cpu().numpy()
     last = np.cumsum(counts)
-    shape = (len(source), distance.shape[2])
-    result = torch.empty((counts.size, *shape), dtype=modes.k.dtype, device=device)
-    limit = max(1, _TERMS // (shape[0] * shape[1]))
+    result = torch.empty(shape, dtype=modes.k.dtype, device=device)
+    limit = max(1, _TERMS // (shape[1] * shape[2]))
     a = 0
     while a < counts.size:
         start = last[a] - counts[a]

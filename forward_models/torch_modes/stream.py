@@ -64,6 +64,8 @@ def stream_modes(
         if asked:
             raise ModelInputError(f"{name}: is not known on a device; leave device out")
     chunks = _chunks(problem, lanes or _lanes_on(there, depth.shape[1]))
+    if not chunks:
+        return
     omega = torch.from_numpy(problem.omega).to(there)
     kernels = _kernels_for(there)
     with ThreadPoolExecutor(1) as ahead:

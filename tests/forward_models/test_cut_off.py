@@ -113,3 +113,26 @@ def test_gradients_next_to_a_cut_off_are_those_of_the_modes_there(
     assert c.grad is not None
     assert torch.isfinite(c.grad).all()
     assert abs(float(c.grad) - float(difference)) < 1e-3 * abs(float(difference))
+
+
+@pytest.mark.parametrize("attenuation", ["exact", "perturbative"])
+@pytest.mark.parametrize("beyond", [3e-5, 1e-4, 1e-3, 0.03, 1.0])
+def test_mode_functions_next_to_a_cut_off_match_the_closed_form(
+    beyond: float, attenuation: str
+) -> None:
+    speed = CUT_OFF + beyond
+    square = (OMEGA / 1500) ** 2 - (OMEGA / speed) ** 2
+
+    def characteristic(gamma: float) -> float:
+        kz = math.sqrt(square - gamma**2)
+        return kz * math.cos(kz * DEPTH) + gamma / 1.5 * math.sin(kz * DEPTH)
+
+    gamma = brentq(characteristic, 0.0, 0.03, xtol=1e-16, rtol=1e-14)
+    kz = math.sqrt(square - gamma**2)
+    in_water = DEPTH / 2 - math.sin(2 * kz * DEPTH) / (4 * kz)
+    size = (in_water + math.sin(kz * DEPTH) ** 2 / (2 * 1.5 * gamma)) ** -0.5
+    modes = solve_modes(guide(speed, 0.0), TONE, depth=[30.0], attenuation=attenuation)
+    phi = float(modes.mode_function[0, 0, 2, 0].real)
+    # k² holds γ² with an error of about 2e-16 k².
+    rounding = 1e-16 * (OMEGA / speed / gamma) ** 2
+    assert phi == pytest.approx(size * math.sin(kz * 30.0), rel=1e-8 + rounding)

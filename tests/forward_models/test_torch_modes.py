@@ -207,6 +207,38 @@ def test_array_pressure_and_guides_without_modes_equal_the_compiled_ones() -> No
     assert solve_modes(slow, [50.0], depth=[3.0], device="cpu").mode_function.shape == (1, 1, 0, 1)
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_of_no_places_or_environments_there_is_no_pressure(device: str) -> None:
+    guide = Environment.from_layers([Layer([0, 100], [1500, 1500])], HalfSpace(1700, 1500))
+    for environment, depths, ranges in (
+        (guide, [50.0], []),
+        (guide, [], [1000.0]),
+        (guide, [], []),
+        (guide[0:0], [50.0, 60.0], [1000.0]),
+    ):
+        batch = len(environment)
+        p = pressure(
+            environment,
+            [100.0, 200.0],
+            source_depth=36.0,
+            receiver_depth=depths,
+            range_m=ranges,
+            device=device,
+        )
+        assert p.device.type == device
+        assert p.dtype == torch.complex128
+        assert p.shape == (batch, 2, 1, len(depths), len(ranges))
+    p = array_pressure(
+        guide[0:0],
+        100.0,
+        source_depth=[],
+        receiver_depth=[50.0],
+        range_m=[1000.0],
+        device=device,
+    )
+    assert p.shape == (0, 1, 1)
+
+
 def test_what_a_device_cannot_do_is_refused_by_name() -> None:
     guide = Environment.from_layers([Layer([0, 100], [1500, 1500])], HalfSpace(1700, 1500))
     with pytest.raises(ModelInputError, match="device: 'abacus' cannot be used here"):
@@ -220,3 +252,47 @@ def test_what_a_device_cannot_do_is_refused_by_name() -> None:
     guide.thickness.requires_grad_()
     with pytest.raises(ModelInputError, match="device: cpu gives no gradients; leave device out"):
         solve_modes(guide, [50.0], device="cpu")
+
+
+@pytest.mark.parametrize("attenuation", ["exact", "perturbative"])
+@pytest.mark.parametrize("device", DEVICES)
+def test_modes_that_all_but_coincide_have_the_loss_of_the_compiled_ones(
+    device: str, attenuation: str
+) -> None:
+    gas = Layer([100, 110], [393, 393], density=1600, attenuation=0.5)
+    guide = Environment.from_layers(
+        [Layer([0, 100], [1500, 1500]), gas], HalfSpace(1700, 1800, 0.5)
+    )
+    compiled, found = (
+        solve_modes(guide, [266.0], device=where, attenuation=attenuation)
+        for where in (None, device)
+    )
+    torch.testing.assert_close(
+        found.wavenumber.cpu(), compiled.wavenumber, rtol=1e-9, atol=0, equal_nan=True
+    )
+
+
+@pytest.mark.parametrize("attenuation", ["exact", "perturbative"])
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    ("faster", "of_phi"), [(1e-2, 1e-6), (1e-4, 1e-3), (1e-6, 0.5), (1e-9, 1e-6)]
+)
+def test_modes_near_cut_off_equal_the_compiled_ones(
+    faster: float, of_phi: float, device: str, attenuation: str
+) -> None:
+    # The third mode is at cut-off over a half-space slower by ``faster`` m/s. Rounding of k² is
+    # 2e-4 of that in the half-space at 1e-4 m/s, as large at 1e-6; below it all are at cut-off.
+    omega, depth = 2 * np.pi * 50.0, 100.0
+    at_cut_off = (1500.0**-2 - (2.5 * np.pi / depth / omega) ** 2) ** -0.5
+    guide = Environment.from_layers(
+        [Layer([0, depth], [1500, 1500])], HalfSpace(at_cut_off + faster, 1800)
+    )
+    compiled, found = (
+        solve_modes(guide, [50.0], depth=[30.0], device=where, attenuation=attenuation)
+        for where in (None, device)
+    )
+    assert int(found.n_modes) == int(compiled.n_modes) == 3
+    torch.testing.assert_close(found.wavenumber.cpu(), compiled.wavenumber, rtol=1e-14, atol=0)
+    torch.testing.assert_close(
+        found.mode_function.cpu(), compiled.mode_function, rtol=of_phi, atol=0
+    )
