@@ -11,7 +11,6 @@ which shows at ranges below a few water depths. Leaky modes add much of that.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -195,7 +194,8 @@ def array_pressure(
     sources, elements = source.shape[1], receiver.shape[-1]
     each, one = ("(B, S, R)", batch, sources, elements), ("(B, R)", batch, elements)
     receiver = fitted("receiver_depth", receiver, *(each if receiver.ndim > 2 else one))
-    column = np.arange(math.prod(receiver.shape[1:])).reshape(-1, elements)
+    arrays = receiver.shape[1] if receiver.ndim > 2 else 1
+    column = np.arange(arrays * elements).reshape(arrays, elements)
     if distance.ndim > 2:
         distance = fitted("range_m", distance, *each)
     else:

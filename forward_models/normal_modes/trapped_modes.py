@@ -33,7 +33,8 @@ def trapped_modes(
     lanes = choose_nodes(items, lanes, real_x)
     order = ranked(lanes.item, real_x, lanes.node)
     lanes, x = lanes[order], real_x[order]
-    distance = neighbour_distance(lanes, x)
+    # A lone root's is at most that between the limits of all.
+    distance = np.minimum(neighbour_distance(lanes, x), (items.x_max - items.x_min)[lanes.item])
     x = _above_cut_off(items, lanes, x)
     drift = np.empty(x.size, np.complex128)
     lossy = items.lossy()[lanes.item]

@@ -377,3 +377,6 @@ def test_no_places_have_an_empty_field() -> None:
     places = {"source_depth": [30.0], "receiver_depth": [50.0, 60.0], "range_m": []}
     for field in (pressure, spectral_pressure):
         assert field(guide, [50.0], **places).shape == (1, 1, 1, 2, 0)
+    for several in ([], [[[]]]):
+        p = array_pressure(guide, [50.0], source_depth=[[30.0]], receiver_depth=several, range_m=[])
+        assert p.shape == (1, 1, 1, 0)
