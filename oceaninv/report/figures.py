@@ -132,6 +132,7 @@ def sound_speed(posteriors: list[Posterior]) -> Figure:
         axes.set_xlim(low - margin, high + margin)
         axes.set_ylim(depth[shown].max(), depth[shown].min())
         axes.set(xlabel="Sound speed (m/s)", ylabel="Depth (m)")
+        axes.ticklabel_format(axis="x", useOffset=False)
         quiet(axes)
     panels[0].set_title("Water and seabed", loc="left", fontsize=11)
     panels[1].set_title("Around and below the seafloor", loc="left", fontsize=11)
