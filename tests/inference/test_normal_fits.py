@@ -233,5 +233,6 @@ def test_a_point_whose_slopes_overflow_is_no_fit_and_spoils_no_other(
     fit = normal_fit(scenario, data, begin, 0)
     assert fit.density[0] == -torch.inf
     assert torch.isfinite(fit.covariance).all()
-    assert torch.equal(fit.covariance[1:], alone.covariance)
-    assert torch.equal(fit.density[1:], alone.density)
+    # But for rounding, which hangs on the size of a batch.
+    torch.testing.assert_close(fit.covariance[1:], alone.covariance, rtol=1e-9, atol=0)
+    torch.testing.assert_close(fit.density[1:], alone.density, rtol=1e-9, atol=0)
