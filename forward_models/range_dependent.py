@@ -25,7 +25,7 @@ from forward_models.mode_sums import (
     travelled,
 )
 from forward_models.normal_modes import Modes, solve_modes
-from forward_models.normal_modes.batch import Numbers, as_tensor
+from forward_models.normal_modes.batch import Numbers, as_tensor, in_solid
 from forward_models.normal_modes.chunk import Attenuation
 from forward_models.places import density_at_source, place_row, require_geometry
 
@@ -90,7 +90,7 @@ def adiabatic_pressure(
     receiver, ranges = place_row("receiver_depth", receiver_depth), place_row("range_m", range_m)
     _check_track(profiles, at)
     places = torch.cat([source, receiver]).expand(len(profiles), -1)
-    solid = _within_solid(profiles, places)
+    solid = in_solid(profiles, places) & torch.isfinite(places)
     places = torch.where(solid, profiles.bottom_depth.detach()[:, None], places)
     n_sources = source.numel()
     require_geometry(profiles[0], places[:1, :n_sources], places[:1, n_sources:], ranges[None])
@@ -181,15 +181,6 @@ def _follow(modes: Modes, *, by_number: bool) -> Tensor:
             now = onward[now]
             place[p, f, : now.size] = now
     return torch.from_numpy(place)
-
-
-def _within_solid(profiles: Environment, depth: Tensor) -> Tensor:
-    """(P, D) whether depths (P, D) lie in the elastic half-space, which has no pressure."""
-    shear = profiles.half_space_shear_speed
-    if shear is None:
-        return torch.zeros_like(depth, dtype=torch.bool)
-    below = torch.isfinite(depth) & (depth > profiles.bottom_depth.detach()[:, None])
-    return below & (shear.detach() > 0)[:, None]
 
 
 def _of_signs(profiles: Environment) -> Tensor:

@@ -193,16 +193,18 @@ def _roughness(environment: Environment, media: tuple[Tensor, ...]) -> np.ndarra
     return rms.numpy()
 
 
-def within_solid(environment: Environment, depth: Tensor, name: str) -> dict[int, str]:
-    """A line by environment of which a depth (B, D) lies in an elastic half-space.
-
-    Mode functions are of the pressure, which a solid has not.
-    """
+def in_solid(environment: Environment, depth: Tensor) -> Tensor:
+    """(B, D) whether depths (B, D) lie in an elastic half-space, which has no pressure."""
     shear = environment.half_space_shear_speed
-    if shear is None or depth.numel() == 0:
-        return {}
-    depth, bottom = depth.detach(), environment.bottom_depth.detach()[:, None]
-    bad = (depth > bottom + _ON_THE_BOTTOM) & (shear.detach() > 0)[:, None]
+    if shear is None:
+        return torch.zeros_like(depth, dtype=torch.bool)
+    bottom = environment.bottom_depth.detach()[:, None]
+    return (depth.detach() > bottom + _ON_THE_BOTTOM) & (shear.detach() > 0)[:, None]
+
+
+def within_solid(environment: Environment, depth: Tensor, name: str) -> dict[int, str]:
+    """A line by environment of which a depth (B, D) lies in an elastic half-space."""
+    bad, bottom = in_solid(environment, depth), environment.bottom_depth.detach()[:, None]
     return {
         row: f"{name}: {float(depth[row, column]):g} m lies in the elastic half-space below "
         f"{float(bottom[row]):g} m, where there are no mode functions of pressure; go no deeper"

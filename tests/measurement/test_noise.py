@@ -228,9 +228,8 @@ def test_level_spread_is_integrated_wherever_its_prior_has_it(
     prior = marginal(spec)
     noise = LevelNoise(prior, 0.0, ExponentialCovariance.on_lines([list(range(points))]))
     shape = np.random.default_rng(0).standard_normal(points)
-    size = np.geomspace(0.7, 40.0, 50) if prior.upper == 50.0 else np.linspace(1.5, 2.6, 50)
-    if "truncated_normal" in spec:
-        size = np.linspace(1.5, 2.6, 50)
+    wide = prior.upper == 50.0 and "truncated_normal" not in spec
+    size = np.geomspace(0.7, 40.0, 50) if wide else np.linspace(1.5, 2.6, 50)
     residual = torch.from_numpy(size[:, None, None] * shape / np.sqrt(np.mean(shape**2)))
     none = torch.zeros(1, points, dtype=torch.float64)
     value = noise.log_likelihood(none, residual, torch.zeros(50, dtype=torch.float64))
