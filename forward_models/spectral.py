@@ -134,7 +134,8 @@ def truncation_error(
     with p from :func:`spectral_pressure` and p_modes from :func:`forward_models.pressure`. Besides
     the modes beyond ``c_high`` and the half-space it holds the sum's far-field form of the Hankel
     function, 1/(8kr) relative, and with ``attenuation="perturbative"`` what first-order loss costs.
-    Where there is no mode, all is left out: 1.
+    Where there is no mode, all is left out: 1; where there is no field, nothing: 0 for a source on
+    a pressure-release surface.
 
     Args and errors as for :func:`forward_models.pressure`.
 
@@ -164,7 +165,8 @@ def left_out(modes: Tensor, full: Tensor) -> Tensor:
     For who has both already; see :func:`truncation_error`.
     """
     modes = torch.where(torch.isnan(modes.real), 0.0, modes)
-    return torch.linalg.vector_norm(modes - full, dim=3) / torch.linalg.vector_norm(full, dim=3)
+    norm = torch.linalg.vector_norm(full, dim=3)
+    return torch.where(norm > 0, torch.linalg.vector_norm(modes - full, dim=3) / norm, 0.0)
 
 
 def _integral(

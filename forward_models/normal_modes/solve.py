@@ -19,7 +19,7 @@ from forward_models.normal_modes.batch import (
     make_problem,
     within_solid,
 )
-from forward_models.normal_modes.chunk import Attenuation, ModeList, solve_chunk
+from forward_models.normal_modes.chunk import Attenuation, ModeList, require_known, solve_chunk
 from forward_models.normal_modes.gradients import Cotangents, require_exact
 from forward_models.rejected import spread, usable
 from forward_models.torch_modes import Device, Precision, modes_on, require_double
@@ -123,6 +123,9 @@ def solve_modes(
         >>> int(modes.n_modes), round(float(modes.wavenumber[0, 0, 0].real), 6)
         (1, 0.080516)
     """
+    require_known(attenuation)
+    if device is None:
+        require_double(precision)
     batch = len(environment)
     depths = torch.atleast_1d(as_tensor(depth))
     if depths.ndim > 2 or (depths.ndim == 2 and depths.shape[0] not in (1, batch)):
@@ -147,7 +150,6 @@ def solve_modes(
         phi = k[..., None].expand(*size, at.shape[-1])
         solution = (k, phi, k.real, torch.empty(size[:2], dtype=torch.int64))
     elif device is None:
-        require_double(precision)
         solution = _Solution.apply(problem, attenuation, at, *problem.media)
     else:
         solution = modes_on(device, problem, at, attenuation, precision)

@@ -90,7 +90,7 @@ def stream_modes(
 def _as_device(device: Device) -> torch.device:
     try:
         there = torch.device(device)
-        torch.empty(0, device=there)
+        torch.zeros(1, device=there).item()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise ModelInputError(

@@ -311,6 +311,13 @@ def test_a_batch_of_bad_ones_is_all_nan() -> None:
     assert modes.mode_function.shape == (3, 1, 0, 1)
 
 
+@pytest.mark.parametrize("option", ["attenuation", "precision"])
+def test_an_unknown_option_is_refused_where_every_environment_is_bad(option: str) -> None:
+    guides = batch()[torch.tensor(BAD)]
+    with pytest.raises(ModelInputError, match=f"{option}: 'none'"):
+        solve_modes(guides, [50.0], on_error="nan", **{option: "none"})
+
+
 def test_gradients_pass_by_the_bad_ones() -> None:
     guides = batch()
     guides.density.requires_grad_(True)

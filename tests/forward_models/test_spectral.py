@@ -256,6 +256,14 @@ def test_where_no_mode_is_trapped_all_is_left_out() -> None:
     assert torch.equal(truncation_error(guide, 50.0, **place), torch.ones(1, 1, 1, 2).double())
 
 
+def test_of_no_field_nothing_is_left_out() -> None:
+    guide = Environment.from_layers(GUIDE, ROCK)
+    place = {"receiver_depth": [30.0, 70.0], "range_m": [500.0, 2000.0]}
+    error = truncation_error(guide, 50.0, source_depth=[0.0, 30.0], **place)
+    assert (error[0, 0, 0] == 0).all()
+    assert (error[0, 0, 1] > 0).all()
+
+
 def test_batch_equals_loop() -> None:
     one = Environment.from_layers(GUIDE, ROCK)
     other = Environment.from_layers([Layer([0, 80], [1500, 1510])], HalfSpace(1700.0, 1500.0, 0.5))

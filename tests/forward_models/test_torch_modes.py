@@ -241,8 +241,9 @@ def test_of_no_places_or_environments_there_is_no_pressure(device: str) -> None:
 
 def test_what_a_device_cannot_do_is_refused_by_name() -> None:
     guide = Environment.from_layers([Layer([0, 100], [1500, 1500])], HalfSpace(1700, 1500))
-    with pytest.raises(ModelInputError, match="device: 'abacus' cannot be used here"):
-        solve_modes(guide, [50.0], device="abacus")
+    for nowhere in ("abacus", "meta"):
+        with pytest.raises(ModelInputError, match=f"device: '{nowhere}' cannot be used here"):
+            solve_modes(guide, [50.0], device=nowhere)
     with pytest.raises(ModelInputError, match="precision: 'mixed' is for a device"):
         solve_modes(guide, [50.0], precision="mixed")
     with pytest.raises(ModelInputError, match="precision: 'half' is unknown"):
