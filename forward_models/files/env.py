@@ -40,7 +40,7 @@ _INTERPOLATION: dict[str, Interpolation] = {
     "S": "c_linear",
     "P": "c_linear",
 }
-_CURVE: dict[str, Curve] = {"S": "spline", "P": "pchip"}
+_CURVE: dict[str, Curve] = {"S": "spline", "P": "monotone_spline"}
 _TOP: dict[str, Top] = {"V": "vacuum", "R": "rigid"}
 _BOTTOM: dict[str, Bottom] = {"A": "half_space", "R": "rigid", "V": "vacuum"}
 _REFUSED_INTERPOLATION = {
@@ -90,9 +90,10 @@ def read_env(path: str | Path) -> EnvFile:
     """Reads an Acoustics Toolbox environment.
 
     A density that varies within a medium is taken constant between two knots, at their mean. A
-    spline or PCHIP profile becomes C-linear, with as many knots as it takes for wavenumbers to keep
-    eight digits. SIGMA of a medium is the roughness of its top, that of the bottom option the
-    roughness below the last medium. Volume attenuation is added to the attenuation of every medium.
+    spline or PCHIP profile (KRAKEN's, a spline made monotone) becomes C-linear, with as many knots
+    as it takes for wavenumbers to keep eight digits. SIGMA of a medium is the roughness of its top,
+    that of the bottom option the roughness below the last medium. Volume attenuation is added to
+    the attenuation of every medium.
 
     Raises:
         ModelInputError: one line with file, line, layer, field, value and mend.
