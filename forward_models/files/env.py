@@ -122,7 +122,7 @@ def read_env_profiles(path: str | Path) -> list[EnvFile]:
     records = Records(path)
     profiles = [_profile(records)]
     while not records.at_end():
-        profiles.append(_profile(records))
+        profiles.append(_another_profile(records, len(profiles) + 1))
         if profiles[-1].frequency != profiles[0].frequency:
             raise records.error(
                 f"profile {len(profiles)}, frequency",
@@ -130,6 +130,18 @@ def read_env_profiles(path: str | Path) -> list[EnvFile]:
                 "first; give all profiles one frequency",
             )
     return profiles
+
+
+def _another_profile(records: Records, number: int) -> EnvFile:
+    """The next profile; what follows the last one is rarely meant to be another."""
+    first = records.line
+    try:
+        return _profile(records)
+    except ModelInputError as error:
+        raise ModelInputError(
+            f"{error}; it is read as profile {number}, from line {first + 1} on, as more follows "
+            "after the receiver depths"
+        ) from error
 
 
 def _profile(records: Records) -> EnvFile:
@@ -140,7 +152,7 @@ def _profile(records: Records) -> EnvFile:
     n_media = records.integer("NMEDIA")
     interpolation, curve, top, unit, volume_attenuation = _top_option(records)
     layers, power_law, last_knot = _media(records, n_media, unit, frequency, curve)
-    bottom, bottom_roughness, half_space = _bottom(records, last_knot)
+    bottom, bottom_roughness, half_space = _bottom(records, last_knot, unit, power_law[1])
     environment = Environment.from_layers(
         layers,
         half_space,
@@ -159,8 +171,8 @@ def _profile(records: Records) -> EnvFile:
     if not records.at_end():
         (range_max_km,) = records.numbers(["RMAX"])
     if not records.at_end():
-        source_depth = records.vector("SD", records.integer("NSD"))
-        receiver_depth = records.vector("RD", records.integer("NRD"))
+        source_depth = records.vector("SD", records.count("NSD"))
+        receiver_depth = records.vector("RD", records.count("NRD"))
     return EnvFile(
         title=title,
         frequency=frequency,
@@ -333,7 +345,9 @@ def _knots(
     return knots
 
 
-def _bottom(records: Records, last_knot: list[float]) -> tuple[Bottom, float, HalfSpace | None]:
+def _bottom(
+    records: Records, last_knot: list[float], unit: str, exponent: float
+) -> tuple[Bottom, float, HalfSpace | None]:
     option, rest = records.text("BOTOPT")
     letters = option.ljust(2)
     refused = {k: v for k, v in _REFUSED_BOUNDARY.items() if k != "A"}
@@ -347,6 +361,8 @@ def _bottom(records: Records, last_knot: list[float]) -> tuple[Bottom, float, Ha
     if bottom != "half_space":
         return bottom, sigma, None
     where = "half-space"
+    if unit == "m":
+        _check_exponent_below(records, rest[1:3], exponent)
     knot = records.numbers([f"{where}, {name}" for name in _KNOT], last_knot)
     _check_medium(records, where, knot)
     _, c, shear, rho, alpha, shear_alpha = knot
@@ -400,6 +416,18 @@ def _exponent(records: Records, where: str, beta: float, transition: float) -> f
             f"{_NO_TRANSITION:g}",
         )
     return beta
+
+
+def _check_exponent_below(records: Records, given: list[str], exponent: float) -> None:
+    """Refuses a power law of the half-space, beta and fT, that is not the one of the layers."""
+    fields = ("bottom, beta", "bottom, fT")
+    values = [records.number(token, field) for token, field in zip(given, fields, strict=False)]
+    beta, transition = values + [exponent, _NO_TRANSITION][len(values) :]
+    if _exponent(records, "bottom", beta, transition) != exponent:
+        raise records.error(
+            fields[0],
+            f"{beta:g} differs from {exponent:g} of the layers; one exponent for all is supported",
+        )
 
 
 def _check_roughness(records: Records, where: str, sigma: float) -> None:
