@@ -71,7 +71,7 @@ class EnvFile:
         title: as in the file.
         frequency: Hz.
         environment: one waveguide (a batch of one); density in kg/m³.
-        c_low, c_high: phase speed limits, m/s.
+        c_low, c_high: phase speed limits, m/s; a Scholte wave slower than ``c_low`` is kept.
         range_max_km: the range to which KRAKEN is told to be accurate; it changes nothing here.
         source_depth, receiver_depth: m; empty when the file ends before them.
     """
