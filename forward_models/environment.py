@@ -63,7 +63,8 @@ class Layer:
     varies within the layer is taken constant in each segment, at the mean of its two knots.
     ``roughness`` is the rms height (m) of the interface at the top of the layer. ``curve`` is how
     the sound speed runs between the knots: straight as the environment's ``interpolation`` has it,
-    or a cubic ``"spline"`` or ``"pchip"``, see :func:`forward_models.profiles.piecewise_linear`.
+    or a cubic ``"spline"``, ``"pchip"`` or ``"monotone_spline"``, see
+    :func:`forward_models.profiles.piecewise_linear`.
     """
 
     depth: Sequence[float]

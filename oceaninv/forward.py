@@ -127,7 +127,8 @@ def field_of_file(
     What is left empty comes from the ``.flp`` file beside the ``.env`` file and, depths only, from
     the ``.env`` file itself. An ``.env`` file of several profiles gives the field of adiabatic
     modes, the profiles at the ranges ``RPROF`` of the ``.flp`` file. ``Mlimit`` there limits the
-    modes in the sum; where it asks for more than there are, the attribute ``comment`` says so.
+    modes in the sum; where it asks for more than there are, the attribute ``comment`` says so, and
+    that a range of 0 km there is left out.
 
     Args:
         path: an Acoustics Toolbox environment.
@@ -160,7 +161,8 @@ def field_of_file(
     receivers = _first(
         "receiver-depth", receiver_depth, flp.receiver_depth, env.receiver_depth, path
     )
-    ranges = 1000.0 * _first("range-km", range_km, flp.range_km, (), path)
+    beyond_source = tuple(r for r in flp.range_km if r > 0)
+    ranges = 1000.0 * _first("range-km", range_km, beyond_source, (), path)
     limit = _one_c_high(profiles, path) if c_high is None else c_high
     summed = coherence or flp.coherence
     mode_limit = flp.mode_limit if flp.mode_limit < _ALL_MODES else None
@@ -222,8 +224,11 @@ def field_of_file(
     if truncation:
         over = ("frequency", "source_depth", "range")
         dataset["truncation_error"] = (over, torch.cat(errors).numpy(), _TRUNCATION)
-    if fewer:
-        dataset.attrs["comment"] = fewer
+    comments = [fewer] if fewer else []
+    if not range_km and 0.0 in flp.range_km:
+        comments.append(f"{flp_path.name}: R: 0 km is left out, a field needs a range above zero")
+    if comments:
+        dataset.attrs["comment"] = "; ".join(comments)
     if method == "modes":
         dataset = dataset.assign_attrs(mode_sum=summed)
     how = {"modes": "normal modes", "spectral": "wavenumber integration"}[method]

@@ -40,7 +40,7 @@ _INTERPOLATION: dict[str, Interpolation] = {
     "S": "c_linear",
     "P": "c_linear",
 }
-_CURVE: dict[str, Curve] = {"S": "spline", "P": "pchip"}
+_CURVE: dict[str, Curve] = {"S": "spline", "P": "monotone_spline"}
 _TOP: dict[str, Top] = {"V": "vacuum", "R": "rigid"}
 _BOTTOM: dict[str, Bottom] = {"A": "half_space", "R": "rigid", "V": "vacuum"}
 _REFUSED_INTERPOLATION = {
@@ -71,7 +71,7 @@ class EnvFile:
         title: as in the file.
         frequency: Hz.
         environment: one waveguide (a batch of one); density in kg/m³.
-        c_low, c_high: phase speed limits, m/s.
+        c_low, c_high: phase speed limits, m/s; a Scholte wave slower than ``c_low`` is kept.
         range_max_km: the range to which KRAKEN is told to be accurate; it changes nothing here.
         source_depth, receiver_depth: m; empty when the file ends before them.
     """
@@ -90,9 +90,10 @@ def read_env(path: str | Path) -> EnvFile:
     """Reads an Acoustics Toolbox environment.
 
     A density that varies within a medium is taken constant between two knots, at their mean. A
-    spline or PCHIP profile becomes C-linear, with as many knots as it takes for wavenumbers to keep
-    eight digits. SIGMA of a medium is the roughness of its top, that of the bottom option the
-    roughness below the last medium. Volume attenuation is added to the attenuation of every medium.
+    spline or PCHIP profile (KRAKEN's, a spline made monotone) becomes C-linear, with as many knots
+    as it takes for wavenumbers to keep eight digits. SIGMA of a medium is the roughness of its top,
+    that of the bottom option the roughness below the last medium. Volume attenuation is added to
+    the attenuation of every medium.
 
     Raises:
         ModelInputError: one line with file, line, layer, field, value and mend.
@@ -121,7 +122,7 @@ def read_env_profiles(path: str | Path) -> list[EnvFile]:
     records = Records(path)
     profiles = [_profile(records)]
     while not records.at_end():
-        profiles.append(_profile(records))
+        profiles.append(_another_profile(records, len(profiles) + 1))
         if profiles[-1].frequency != profiles[0].frequency:
             raise records.error(
                 f"profile {len(profiles)}, frequency",
@@ -129,6 +130,18 @@ def read_env_profiles(path: str | Path) -> list[EnvFile]:
                 "first; give all profiles one frequency",
             )
     return profiles
+
+
+def _another_profile(records: Records, number: int) -> EnvFile:
+    """The next profile; what follows the last one is rarely meant to be another."""
+    first = records.line
+    try:
+        return _profile(records)
+    except ModelInputError as error:
+        raise ModelInputError(
+            f"{error}; it is read as profile {number}, from line {first + 1} on, as more follows "
+            "after the receiver depths"
+        ) from error
 
 
 def _profile(records: Records) -> EnvFile:
@@ -139,7 +152,7 @@ def _profile(records: Records) -> EnvFile:
     n_media = records.integer("NMEDIA")
     interpolation, curve, top, unit, volume_attenuation = _top_option(records)
     layers, power_law, last_knot = _media(records, n_media, unit, frequency, curve)
-    bottom, bottom_roughness, half_space = _bottom(records, last_knot)
+    bottom, bottom_roughness, half_space = _bottom(records, last_knot, unit, power_law[1])
     environment = Environment.from_layers(
         layers,
         half_space,
@@ -158,8 +171,8 @@ def _profile(records: Records) -> EnvFile:
     if not records.at_end():
         (range_max_km,) = records.numbers(["RMAX"])
     if not records.at_end():
-        source_depth = records.vector("SD", records.integer("NSD"))
-        receiver_depth = records.vector("RD", records.integer("NRD"))
+        source_depth = records.vector("SD", records.count("NSD"))
+        receiver_depth = records.vector("RD", records.count("NRD"))
     return EnvFile(
         title=title,
         frequency=frequency,
@@ -332,7 +345,9 @@ def _knots(
     return knots
 
 
-def _bottom(records: Records, last_knot: list[float]) -> tuple[Bottom, float, HalfSpace | None]:
+def _bottom(
+    records: Records, last_knot: list[float], unit: str, exponent: float
+) -> tuple[Bottom, float, HalfSpace | None]:
     option, rest = records.text("BOTOPT")
     letters = option.ljust(2)
     refused = {k: v for k, v in _REFUSED_BOUNDARY.items() if k != "A"}
@@ -346,6 +361,8 @@ def _bottom(records: Records, last_knot: list[float]) -> tuple[Bottom, float, Ha
     if bottom != "half_space":
         return bottom, sigma, None
     where = "half-space"
+    if unit == "m":
+        _check_exponent_below(records, rest[1:3], exponent)
     knot = records.numbers([f"{where}, {name}" for name in _KNOT], last_knot)
     _check_medium(records, where, knot)
     _, c, shear, rho, alpha, shear_alpha = knot
@@ -399,6 +416,18 @@ def _exponent(records: Records, where: str, beta: float, transition: float) -> f
             f"{_NO_TRANSITION:g}",
         )
     return beta
+
+
+def _check_exponent_below(records: Records, given: list[str], exponent: float) -> None:
+    """Refuses a power law of the half-space, beta and fT, that is not the one of the layers."""
+    fields = ("bottom, beta", "bottom, fT")
+    values = [records.number(token, field) for token, field in zip(given, fields, strict=False)]
+    beta, transition = values + [exponent, _NO_TRANSITION][len(values) :]
+    if _exponent(records, "bottom", beta, transition) != exponent:
+        raise records.error(
+            fields[0],
+            f"{beta:g} differs from {exponent:g} of the layers; one exponent for all is supported",
+        )
 
 
 def _check_roughness(records: Records, where: str, sigma: float) -> None:

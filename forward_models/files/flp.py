@@ -17,7 +17,10 @@ from forward_models.mode_sums import Coherence
 
 @dataclass(frozen=True)
 class FlpFile:
-    """What field is wanted and where: ranges in km, depths in m; and how many modes at most."""
+    """What field is wanted and where: ranges in km, depths in m; and how many modes at most.
+
+    Most files begin their ranges at 0 km, where FIELD leaves spreading out; there is no field.
+    """
 
     title: str
     mode_limit: int
@@ -39,7 +42,7 @@ def read_flp(path: str | Path) -> FlpFile:
     title, _ = records.text("title")
     letters = _options(records)
     mode_limit = records.integer("Mlimit")
-    n_profiles = records.integer("NPROF")
+    n_profiles = records.count("NPROF")
     if n_profiles > 1 and letters[1] == "C":
         raise records.error(
             "options(2:2)",
@@ -49,13 +52,13 @@ def read_flp(path: str | Path) -> FlpFile:
     profile_range_km = records.vector("RPROF", n_profiles)
     if n_profiles > 1:
         _check_profile_ranges(records, profile_range_km)
-    range_km = records.vector("R", records.integer("NR"))
-    if min(range_km) <= 0:
+    range_km = records.vector("R", records.count("NR"))
+    if min(range_km) < 0 or max(range_km) == 0:
         raise records.error("R", f"{min(range_km):g} km must be above zero")
-    source_depth = records.vector("SD", records.integer("NSD"))
-    receiver_depth = records.vector("RD", records.integer("NRD"))
+    source_depth = records.vector("SD", records.count("NSD"))
+    receiver_depth = records.vector("RD", records.count("NRD"))
     if not records.at_end():
-        count = records.integer("NRR")
+        count = records.count("NRR")
         offsets = records.numbers(["RR"] * count, [0.0] * count)
         if any(offsets):
             raise records.error(

@@ -16,8 +16,9 @@ from forward_models.errors import ModelInputError
 
 _TOKEN = re.compile(
     r"'(?P<text>(?:[^']|'')*)'|\"(?P<quote>(?:[^\"]|\"\")*)\"|(?P<slash>/)|(?P<comment>!.*)"
-    r"|(?P<null>,\s*,)|(?P<open>['\"].*)|(?P<bare>[^\s,/!'\"]+)"
+    r"|(?P<null>(?:^\s*|,\s*),)|(?P<open>['\"].*)|(?P<bare>[^\s,/!'\"][^\s,/!]*)"
 )
+_MOST_VALUES = 1_000_000  # of one kind; beyond, a count is a slip, and memory would run out
 
 
 class Records:
@@ -27,6 +28,11 @@ class Records:
         self.name = Path(path).name
         self._lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
         self._next = 0
+
+    @property
+    def line(self) -> int:
+        """How many lines have been read."""
+        return self._next
 
     def error(self, field: str, problem: str) -> ModelInputError:
         """The error to raise for a field of the record read last."""
@@ -55,11 +61,18 @@ class Records:
         return values
 
     def integer(self, field: str, least: int = 1) -> int:
-        """A count from the next record."""
+        """A whole number from the next record."""
         (value,) = self.numbers([field])
         if value != int(value) or value < least:
             raise self.error(field, f"{value:g} must be a whole number, {least} or more")
         return int(value)
+
+    def count(self, field: str) -> int:
+        """How many values of a kind follow, from the next record."""
+        value = self.integer(field)
+        if value > _MOST_VALUES:
+            raise self.error(field, f"{value} must be {_MOST_VALUES} or fewer")
+        return value
 
     def vector(self, field: str, count: int) -> tuple[float, ...]:
         """``count`` numbers, over several lines if need be.
@@ -113,7 +126,7 @@ class Records:
                     case "quote":
                         tokens.append(match["quote"].replace('""', '"'))
                     case "bare":
-                        tokens += _repeated(match["bare"])
+                        tokens += self._repeated(match["bare"], field)
                     case "null":
                         raise self.error(field, "nothing between two commas; write the value")
                     case "open":
@@ -125,7 +138,11 @@ class Records:
             "the file may be cut short"
         )
 
-
-def _repeated(token: str) -> list[str]:
-    match = re.fullmatch(r"(\d+)\*(.+)", token)
-    return [match[2]] * int(match[1]) if match else [token]
+    def _repeated(self, token: str, field: str) -> list[str]:
+        match = re.fullmatch(r"(\d+)\*(.+)", token)
+        if match is None:
+            return [token]
+        count = int(match[1])
+        if count > _MOST_VALUES:
+            raise self.error(field, f"{token!r} must repeat {_MOST_VALUES} times or fewer")
+        return [match[2]] * count

@@ -137,6 +137,8 @@ def _roots(strips: _Strips, on: Lanes, start: np.ndarray) -> tuple[Lanes, np.nda
     x, good = newton(strips.sheet, on, start, apart, _LEFT)
     good &= _member(strips.sheet, on.item, x)
     on, x, start = on[good], x[good], start[good]
+    good = _confirmed(strips, on, x)
+    on, x, start = on[good], x[good], start[good]
     # Twins in ducts of their own started together; others that end together are one.
     order = np.lexsort((x.real, on.item))
     drop = np.zeros(x.size, bool)
@@ -146,6 +148,20 @@ def _roots(strips: _Strips, on: Lanes, start: np.ndarray) -> tuple[Lanes, np.nda
         same = (on.item[a] == on.item[b]) & (np.abs(x[a] - x[b]) < near)
         drop[a[same & (np.abs(start[a] - start[b]) > near)]] = True
     return on[~drop], x[~drop]
+
+
+def _confirmed(strips: _Strips, on: Lanes, x: np.ndarray) -> np.ndarray:
+    """(lane,) whether W has a root there, at the node or at the bottom: moves may shrink elsewhere.
+
+    One of them may have lost the mode in rounding, see ``_at_best_nodes``.
+    """
+    _, away = _strength(strips.sheet, on, x)
+    _, away_at_bottom = _strength(strips.sheet, _bottom_lanes(strips, on), x)
+    return np.fmin(away, away_at_bottom) < _SAME * strips.spacing[on.item]
+
+
+def _bottom_lanes(strips: _Strips, on: Lanes) -> Lanes:
+    return Lanes(on.item, np.diff(strips.sheet.first)[on.item])
 
 
 def _member(sheet: Items, strip: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -250,14 +266,16 @@ def _at_best_nodes(strips: _Strips, on: Lanes, x: np.ndarray) -> tuple[Lanes, np
     """(lanes, x) with shots that meet where the mode is strong: where it was, or at the bottom.
 
     ∂W/∂x of unit states is the norm of the mode over its squared amplitude at the node. Where the
-    mode is lost in what the shot from the other side has of rounding, x is no root there.
+    mode is lost in what the shot from the other side has of rounding, x is no root there, and what
+    ∂W/∂x says of its strength means nothing.
     """
     sheet = strips.sheet
-    bottom = Lanes(on.item, np.diff(sheet.first)[on.item])
+    bottom = _bottom_lanes(strips, on)
     here, away = _strength(sheet, on, x)
     at_bottom, away_at_bottom = _strength(sheet, bottom, x)
-    lost = (away > _SAME * strips.spacing[on.item]) & (away_at_bottom < away)
-    better = (at_bottom < _STRONGER * here) | lost
+    near = _SAME * strips.spacing[on.item]
+    lost = (away > near) & (away_at_bottom < away)
+    better = (at_bottom < _STRONGER * here) & (away_at_bottom <= near) | lost
     lanes = Lanes(on.item, np.where(better, bottom.node, on.node))
     order = np.lexsort((-x.real, lanes.node, lanes.item))
     lanes, x = lanes[order], x[order]

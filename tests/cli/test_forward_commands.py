@@ -406,6 +406,20 @@ def test_the_field_file_asks_for_incoherent_modes_and_an_option_overrides_it(
     assert sums == ["incoherent", "coherent"]
 
 
+def test_a_range_of_zero_in_the_field_file_is_left_out_and_told(tmp_path: Path) -> None:
+    env, out = adiabatic_case(tmp_path), tmp_path / "field.nc"
+    flp = env.with_suffix(".flp")
+    lines = flp.read_text().splitlines()
+    lines[5:7] = ["5", "0.0 8.0 /"]
+    flp.write_text("\n".join(lines) + "\n")
+    result = run("field", env, "-o", out)
+    assert result.exit_code == 0
+    assert "pekeris.flp: R: 0 km is left out, a field needs a range above zero" in result.stderr
+    with xr.open_dataset(out) as field:
+        assert field["range"].values.tolist() == [2000.0, 4000.0, 6000.0, 8000.0]
+        assert bool(np.isfinite(field["transmission_loss"]).all())
+
+
 def test_profiles_that_the_field_file_does_not_place_are_refused(tmp_path: Path) -> None:
     env = adiabatic_case(tmp_path)
     env.with_suffix(".flp").unlink()

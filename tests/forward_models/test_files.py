@@ -82,6 +82,12 @@ def test_text_may_stand_in_double_quotes(tmp_path: Path) -> None:
     assert read_env(path).title == "Two \"layers'"
 
 
+def test_what_follows_the_values_of_a_record_may_hold_apostrophes(tmp_path: Path) -> None:
+    text = SEDIMENT.replace("50.0   ! FREQ (Hz)", "50.0  the ship's tone, don't change")
+    env = read_env(written(tmp_path, text.replace("'Two layers, it''s / quoted'", "Porter's case")))
+    assert (env.title, env.frequency) == ("Porter's", 50.0)
+
+
 def test_source_and_receiver_depths_may_be_absent(tmp_path: Path) -> None:
     env = read_env(written(tmp_path, SEDIMENT[: SEDIMENT.index("1               ! NSD")]))
     assert env.source_depth == ()
@@ -92,6 +98,29 @@ def test_the_power_law_of_unit_m_refers_to_the_frequency_of_the_file(tmp_path: P
     text = SEDIMENT.replace("'NVF .'", "'CVm'").replace("0.0, 100.0 ", "0.0, 100.0 1.8 1e9 ")
     text = text.replace("0 0.0 110.0", "0 0.0 110.0 1.8 1e9")
     assert read_env(written(tmp_path, text)).environment.power_law == (50.0, 1.8)
+
+
+@pytest.mark.parametrize(
+    ("below", "message"),
+    [
+        (
+            "1.0 1e9",
+            "line 12: bottom, beta: 1 differs from 1.8 of the layers; one exponent for all",
+        ),
+        ("1.8 20.0", "line 12: bottom, fT: 20: a change of the power law at a frequency is not"),
+        ("steep", "line 12: bottom, beta: 'steep' is not a number"),
+    ],
+)
+def test_the_half_space_has_the_power_law_of_the_layers(
+    tmp_path: Path, below: str, message: str
+) -> None:
+    text = SEDIMENT.replace("'NVF .'", "'CVm'").replace("0.0, 100.0 ", "0.0, 100.0 1.8 1e9 ")
+    text = text.replace("0 0.0 110.0", "0 0.0 110.0 1.8 1e9")
+    same = text.replace("'A' 0.0", "'A' 0.0 1.8 1e9")
+    assert read_env(written(tmp_path, same)).environment.power_law == (50.0, 1.8)
+    with pytest.raises(ModelInputError) as caught:
+        read_env(written(tmp_path, text.replace("'A' 0.0", f"'A' 0.0 {below}")))
+    assert message in str(caught.value)
 
 
 def test_roughness_belongs_to_the_top_of_a_medium_and_to_the_bottom(tmp_path: Path) -> None:
@@ -228,6 +257,9 @@ def test_what_is_written_reads_back_the_same(
         ("1400.0 1800.0", "1400.0 1300.0", "cHigh: 1300 must be above cLow = 1400"),
         ("1400.0 1800.0", "1495 1800.0", "cLow: 1495 is above the slowest sound speed, 1490"),
         ("5\n10.0 90.0 /", "5\n10.0 /", "RD: 1 of 5 values before '/'"),
+        ("5\n10.0 90.0 /", "5000000000\n0 9 /", "NRD: 5000000000 must be 1000000 or fewer"),
+        ("40.0 1.5D3 0.0", "40.0 1.5D3 9999999999*0", "'9999999999*0' must repeat 1000000 times"),
+        ("500, 0.0, 100.0", ", 0.0 100.0 0", "layer 1, NMESH: nothing between two commas"),
         ("5\n10.0 90.0 /", "2.5\n10.0 90.0 /", "NRD: 2.5 must be a whole number, 1 or more"),
         ("10.0 90.0 /\n", "10.0 90.0 /\n'next'\n", "end of file: more follows after the receiver"),
         ("36.0 /\n5\n10.0 90.0 /\n", "", "SD: the file ends before it"),
@@ -278,6 +310,8 @@ def test_everything_in_a_flp_file_is_read(tmp_path: Path) -> None:
         ("1                 ! NPROF\n0.0", "2\n1.0 2.0", "RPROF: starts at 1 km; the first"),
         ("1                 ! NPROF\n0.0", "3\n0.0 2.0 2.0", "RPROF: 2 after 2 km; ranges must"),
         ("2.0  4.0 /", "-2.0  4.0 /", "R: -2 km must be above zero"),
+        ("2.0  4.0 /", "0.0  0.0 /", "R: 0 km must be above zero"),
+        ("3                 ! NRD", "3000000 !", "NRD: 3000000 must be 1000000 or fewer"),
         ("0.0 /             ! RR", "0.0 1.5 0.0 ! RR", "RR: 1.5: displaced receivers are not"),
     ],
 )
@@ -325,3 +359,12 @@ def test_profiles_follow_each_other_in_an_env_file(tmp_path: Path) -> None:
         read_env_profiles(other)
     with pytest.raises(ModelInputError, match="the file ends before it"):
         read_env_profiles(written(tmp_path, SEDIMENT + SEDIMENT[:60]))
+
+
+def test_what_is_left_over_is_told_to_be_read_as_a_profile(tmp_path: Path) -> None:
+    with pytest.raises(ModelInputError) as caught:
+        read_env_profiles(written(tmp_path, SEDIMENT + "1001   ! NR\n0.0 100.0 /\n"))
+    assert str(caught.value) == (
+        "case.env: line 21: frequency: 0 must be above zero (Hz); it is read as profile 2, from "
+        "line 20 on, as more follows after the receiver depths"
+    )

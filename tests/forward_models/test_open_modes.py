@@ -221,6 +221,76 @@ RELATIVE += ("half_space_density", "half_space_shear_speed")
 ABSOLUTE = ("attenuation_top", "half_space_attenuation", "half_space_shear_attenuation")
 
 
+WATER_OVER_LOSSY_LAYERS = (
+    (
+        289.6,
+        [
+            Layer([0, 210.8], [1504.628, 1504.792], 1030.0, 0.0012366247),
+            Layer([210.8, 218.49], [1736.422, 1736.422], 1588.0, [0.12030109, 0.11481229]),
+            Layer([218.49, 240.47], [1756.968, 1756.968], 1332.0, 0.10872532),
+            Layer([240.47, 275.02], [1622.935, 1624.847], 1941.0, [0.012622171, 0.01540401]),
+        ],
+        HalfSpace(1926.75, 2140.0, 0.040802189),
+        "M",
+    ),
+    (
+        243.6,
+        [
+            Layer([0, 213.4], [1503.04, 1502.317], 1030.0, 0.0059853603),
+            Layer([213.4, 224.38], [1694.821, 1694.821], 2187.0, [0.091743957, 0.066380194]),
+            Layer(
+                [224.38, 227.047, 229.508, 232.642, 236.576, 239.36],
+                [1618.509, 1621.872, 1624.271, 1634.317, 1642.219, 1665.072],
+                1469.0,
+                [0.37371823, 0.2870318, 0.26963971, 0.2905751, 0.27013412, 0.32311913],
+            ),
+            Layer(
+                [239.36, 240.508, 242.475, 243.695, 245.128, 246.37],
+                [1448.103] * 6,
+                2195.0,
+                [0.75932812, 0.86060288, 0.76517266, 0.63722441, 0.64272972, 0.80334531],
+            ),
+        ],
+        HalfSpace(2010.22, 1930.0, 0.73918018),
+        "W",
+    ),
+    (
+        620.4,
+        [
+            Layer([0, 30, 60, 107.8], [1453.443, 1447.377, 1450.536, 1449.231]),
+            Layer([107.8, 112.47], [1894.952, 1896.034], 1540.0, 0.0024776629),
+            Layer([112.47, 115.12], [1705.774, 1705.774], 1736.0, 0.023949484),
+            Layer([115.12, 146.05], [1543.617, 1543.617], 1707.0, [0.036012654, 0.036844869]),
+        ],
+        HalfSpace(3816.76, 2450.0, 0.001258052, 2010.86, 0.019326168),
+        "N",
+    ),
+)
+
+
+@pytest.mark.parametrize(("frequency", "layers", "below", "unit"), WATER_OVER_LOSSY_LAYERS)
+def test_modes_of_the_water_are_found_beside_those_of_lossy_layers_below(
+    frequency: float, layers: list[Layer], below: HalfSpace, unit: str
+) -> None:
+    """Those over a fluid are counted without the loss; slower than 1520 m/s none feels a solid."""
+    fluid = replace(below, shear_speed=0.0, shear_attenuation=0.0)
+    trapped, open_ = (
+        solve_modes(
+            Environment.from_layers(layers, half_space, attenuation_unit=unit),
+            [frequency],
+            c_high=below.shear_speed or 1.3 * below.sound_speed,
+            leaky=leaky,
+        )
+        .wavenumber[0, 0]
+        .numpy()
+        for half_space, leaky in ((fluid, False), (below, True))
+    )
+    slow, open_ = (k[k.real > 2 * np.pi * frequency / 1520] for k in (trapped, open_))
+    assert slow.size > 10
+    interface_waves = 1 if below.shear_speed else 0
+    np.testing.assert_allclose(open_[interface_waves:], slow, rtol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("below", "leaky"),
     [(CHALK, False), (BASALT, False), (FLUID, True)],

@@ -14,14 +14,18 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 from scipy.optimize import brentq
 
 from forward_models import Environment, HalfSpace, Layer, ModelInputError, read_env, solve_modes
-from forward_models.profiles import piecewise_linear
+from forward_models.profiles import monotone_spline, piecewise_linear
 
 THERMOCLINE = (
     [0.0, 10, 20, 30, 40, 60, 80, 100],
     [1522.0, 1521, 1515, 1505, 1499, 1494, 1491, 1490],
 )
 SAND = HalfSpace(1650.0, 1800.0, 0.4)
-CURVES = {"spline": CubicSpline, "pchip": PchipInterpolator}
+CURVES = {
+    "spline": CubicSpline,
+    "pchip": PchipInterpolator,
+    "monotone_spline": monotone_spline,
+}
 
 
 @pytest.mark.parametrize("curve", CURVES)
@@ -76,7 +80,7 @@ ENV = """'curved'
 """
 
 
-@pytest.mark.parametrize(("letter", "curve"), [("S", "spline"), ("P", "pchip")])
+@pytest.mark.parametrize(("letter", "curve"), [("S", "spline"), ("P", "monotone_spline")])
 def test_an_env_file_may_ask_for_a_curve(tmp_path: Path, letter: str, curve: str) -> None:
     knots = "\n".join(f"{z} {c} /" for z, c in zip(*THERMOCLINE, strict=True))
     path = tmp_path / "curved.env"
@@ -87,6 +91,34 @@ def test_an_env_file_may_ask_for_a_curve(tmp_path: Path, letter: str, curve: str
     )
     got, k = (solve_modes(e, [200.0]).wavenumber for e in (read_env(path).environment, expected))
     np.testing.assert_allclose(got, k, rtol=1e-14)
+
+
+def test_the_pchip_of_an_env_file_is_that_of_kraken(tmp_path: Path) -> None:
+    """Wavenumbers of KRAKEN (Acoustics Toolbox, May 2023), run with 40,000 points."""
+    speed = [1522.0, 1521, 1515, 1495, 1493, 1492, 1499, 1501]
+    knots = "\n".join(f"{z} {c} /" for z, c in zip(THERMOCLINE[0], speed, strict=True))
+    path = tmp_path / "duct.env"
+    path.write_text(
+        f"'duct'\n200.0\n1\n'PVW'\n0 0.0 100.0\n{knots}\n"
+        "'A' 0.0\n 100.0 1700.0 0.0 2.0 0.0 0.0\n0 1700\n10\n"
+    )
+    got = solve_modes(read_env(path).environment, [200.0]).wavenumber[0, 0].real.numpy()
+    kraken = [0.8405392016, 0.8369389415, 0.8330046714, 0.8280916403, 0.8224554869, 0.8167092978]
+    kraken += [0.8097456389, 0.8011982740, 0.7914038250, 0.7803235494, 0.7678255937, 0.7539273786]
+    np.testing.assert_allclose(got, kraken, rtol=2e-9)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(1400, 1600), min_size=2, max_size=12))
+def test_a_monotone_spline_stays_between_its_knots(speed: list[float]) -> None:
+    z = np.linspace(0, 10.0 * len(speed), len(speed))
+    curve = monotone_spline(z, np.array(speed))
+    np.testing.assert_allclose(curve(z), speed, rtol=1e-14)
+    for i in range(len(speed) - 1):
+        inside = curve(np.linspace(z[i], z[i + 1], 101))
+        assert np.all(inside >= min(speed[i : i + 2]) - 1e-9)
+        assert np.all(inside <= max(speed[i : i + 2]) + 1e-9)
+        assert np.all(np.diff(inside) * np.sign(speed[i + 1] - speed[i]) >= -1e-9)
 
 
 def test_a_curve_refuses_what_it_cannot_do() -> None:
