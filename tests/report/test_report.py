@@ -49,6 +49,16 @@ def test_report_is_one_file_that_asks_for_nothing_else(page: str) -> None:
     assert all(base64.b64decode(image).startswith(b"\x89PNG") for image in images)
 
 
+def test_report_can_be_read_on_a_narrow_screen(page: str) -> None:
+    """Figures and tables keep a readable size and scroll by themselves, the page does not."""
+    for part in ("img src", "table"):
+        count = len(re.findall(f"<{part}", page))
+        assert count == len(re.findall(f'<div class="scroll"><{part}', page)) > 0
+    assert re.search(
+        r"@media \(max-width: \d+rem\) \{.*?dl \{ grid-template-columns: 1fr; \}", page, re.S
+    )
+
+
 def test_report_is_well_formed(page: str) -> None:
     checker = _Balanced()
     checker.feed(page)
