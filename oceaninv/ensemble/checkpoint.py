@@ -109,7 +109,8 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Remove the folder, first what makes it a run to go on with."""
-        (self.path / "state.json").unlink(missing_ok=True)
+        if self.exists:
+            (self.path / "state.json").unlink()
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _state(self) -> dict[str, Any]:
