@@ -83,7 +83,7 @@ def test_files_of_the_program_stay() -> None:
     for name in ("models/swellex96-2p/model.json", "scenario/builtin/swellex96-2p.yaml"):
         path = Path(oceaninv.__file__).parent / name
         assert path.is_file()
-        with pytest.raises(InputError, match="--output: .* is a file of oceaninv itself; give ano"):
+        with pytest.raises(InputError, match=r"--output: .* is a file of oceaninv itself; give"):
             check_outputs({"--output": path}, ["swellex96-2p"])
     check_outputs({"--output": path.with_name("new.nc")})
 
