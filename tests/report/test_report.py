@@ -233,6 +233,16 @@ def test_calibration_figure_marks_what_fails(tmp_path: Path) -> None:
     assert "good: fails" not in (tmp_path / "c.svg").read_text()
 
 
+def test_calibration_figure_says_what_is_grey() -> None:
+    """Not the same: a curve of coverage may leave its bounds where the test of ranks passes."""
+    rng = np.random.default_rng(0)
+    result = verdict(["a", "b"], rng.random((100, 2)), rng.random(100), rng.random(100))
+    figure = calibration(result)
+    assert figure.subfigs[0].get_supxlabel() == "Rank of the truth (grey: the test passes)"
+    for axes in figure.subfigs[1].axes:
+        assert axes.get_xlabel() == "Level (grey: 95 % bounds at one level)"
+
+
 @pytest.mark.parametrize("d", [2, 5])
 def test_the_lowest_panel_of_each_column_of_ranks_has_its_numbers(d: int) -> None:
     rng = np.random.default_rng(0)
