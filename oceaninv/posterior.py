@@ -386,22 +386,29 @@ def _columns(group: xr.Dataset, names: Sequence[str]) -> Array:
 
 def _predictive(prediction: NDArray[Any], observed: xr.Dataset) -> xr.Dataset:
     """Predictions (m, frequency, receiver or point) in the names of the measurement file."""
-    place = "receiver" if np.iscomplexobj(prediction) else "point"
-    dims = ("chain", "draw", "frequency", place)
-    comment = "noise-free prediction at equally weighted draws of the posterior"
+    coordinates = {
+        "chain": [0],
+        "draw": np.arange(len(prediction)),
+        "frequency": observed["frequency"],
+    }
+    attributes = {"comment": "noise-free prediction at equally weighted draws of the posterior"}
     if np.iscomplexobj(prediction):
-        parts = {"pressure_real": prediction.real, "pressure_imag": prediction.imag}
+        dims = ("chain", "draw", "frequency", "receiver")
+        unit = {"units": "1", "comment": "normalised to 1 at 1 m"}
+        parts = {
+            "pressure_real": (dims, prediction.real[np.newaxis], unit),
+            "pressure_imag": (dims, prediction.imag[np.newaxis], unit),
+        }
+        coordinates["receiver_depth"] = observed["receiver_depth"]
+        attributes["time_convention"] = "exp(-iwt)"
     else:
-        parts = {"transmission_loss": prediction}
-    return xr.Dataset(
-        {name: (dims, part[np.newaxis]) for name, part in parts.items()},
-        coords={
-            "chain": [0],
-            "draw": np.arange(len(prediction)),
-            "frequency": observed["frequency"],
-        },
-        attrs={"comment": comment},
-    )
+        dims = ("chain", "draw", "frequency", "point")
+        unit = {
+            "units": "dB",
+            "comment": "re 1 m2; points are all ranges of one receiver, then of the next",
+        }
+        parts = {"transmission_loss": (dims, prediction[np.newaxis], unit)}
+    return xr.Dataset(parts, coords=coordinates, attrs=attributes)
 
 
 def _predicted(group: xr.Dataset) -> NDArray[Any]:

@@ -110,6 +110,8 @@ def _check_attributes(attributes: Any, where: str) -> None:
     for name in (*_NUMBERS, *(_MISFITS if judged else ())):
         if (name in attributes or name in _MISFITS) and not _is_number(attributes.get(name)):
             raise InputError(f"{where}: {name}: {attributes.get(name)} is not a number; {_MEND}")
+    if attributes.get("converged") == 0 and "ess" not in attributes:
+        raise InputError(f"{where}: ess: is absent though converged is 0; {_MEND}")
     for name in _LISTED_MISFITS if judged else ():
         values = _of_json(attributes.get(name))
         if not isinstance(values, list) or not all(v is None or _is_number(v) for v in values):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,24 @@ def test_a_killed_run_goes_on_to_the_same_draws(tmp_path: Path) -> None:
         sample_ensembles(dies, 3, settings, seed=2, checkpoint=checkpoint)
     assert checkpoint.exists
     resumed = sample_ensembles(_two_modes, 3, settings, seed=2, checkpoint=checkpoint)
+    assert np.array_equal(resumed.v, whole.v)
+    assert resumed.attributes == whole.attributes
+
+
+def test_a_resumed_run_ends_where_the_whole_one_does(tmp_path: Path) -> None:
+    """The whole run is judged at 100 and 140 stored steps, not at 120, where it would do."""
+    settings = ChainSettings(ensembles=2, walkers=8, effective_samples=1000, samples=1000)
+
+    def log_likelihood(v: np.ndarray) -> np.ndarray:
+        return -0.5 * np.sum((v - 0.5) ** 2, -1) / 0.09
+
+    whole = sample_ensembles(log_likelihood, 2, settings, seed=5)
+    assert whole.attributes["steps"] == 700
+    checkpoint = Checkpoint(tmp_path / "run.checkpoint")
+    stopped = replace(settings, max_steps=600, effective_samples=10**6)
+    with pytest.warns(RuntimeWarning, match="not converged"):
+        sample_ensembles(log_likelihood, 2, stopped, seed=5, checkpoint=checkpoint)
+    resumed = sample_ensembles(log_likelihood, 2, settings, seed=5, checkpoint=checkpoint)
     assert np.array_equal(resumed.v, whole.v)
     assert resumed.attributes == whole.attributes
 

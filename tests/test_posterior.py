@@ -81,6 +81,27 @@ def test_arviz_reads_the_file_and_sees_only_the_unknowns(chains: Posterior, tmp_
     assert first.values[1] == pytest.approx(chains.samples[250:500, 0])
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "unit"),
+    [("pressure", "pressure_imag", "1"), ("transmission_loss", "transmission_loss", "dB")],
+)
+def test_predictions_have_units_and_say_how_they_are_to_be_read(
+    tmp_path: Path, kind: str, name: str, unit: str
+) -> None:
+    posterior = _posterior(kind, weighted=True)
+    write_posterior(posterior, tmp_path / "p.nc")
+    with xr.open_dataset(tmp_path / "p.nc", group="posterior_predictive") as group:
+        assert group[name].attrs["units"] == unit
+        assert "noise-free" in group.attrs["comment"]
+        if kind == "pressure":
+            assert group[name].attrs["comment"] == "normalised to 1 at 1 m"
+            assert group.attrs["time_convention"] == "exp(-iwt)"
+            depth = group["receiver_depth"]
+            assert depth.dims == ("receiver",)
+            assert depth.attrs["units"] == "m"
+            assert depth.values == pytest.approx(posterior.observed.receiver_depth.numpy())
+
+
 def test_log_weight_stands_beside_the_unknowns_and_in_the_statistics(
     weighted: Posterior, tmp_path: Path
 ) -> None:
@@ -262,6 +283,7 @@ def _say(name: str, value: object, group: str = "/") -> Callable[[netCDF4.Datase
         (_set("sample_stats", "log_weight", np.inf), "sample_stats/log_weight: 1000 of 1000 are"),
         (_set("sample_stats", "log_weight", -np.inf), "sample_stats/log_weight: all are -inf"),
         (_say("pareto_k", "good"), "pareto_k: good is not a number"),
+        (_say("converged", 0), "ess: is absent though converged is 0"),
         (_say("effective_sample_size", "many"), "effective_sample_size: many is not a number"),
         (_say("mismatch_p_overall", "?"), "mismatch_p_overall: ? is not a number"),
         (lambda file: file.delncattr("mismatch_p_summary"), "mismatch_p_summary: None is not a"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from oceaninv.errors import InputError
 from oceaninv.files import destination
 
+_PROGRAM = Path(__file__).resolve().parents[1]  # with the built-in models and scenarios
 _MODEL_FILES = ("model.json", "model.safetensors", "familiarity.safetensors")
 
 
@@ -20,7 +21,7 @@ def check_outputs(write: Mapping[str, Path | None], read: Iterable[str | Path | 
         read: files that the command reads, and folders of models.
 
     Raises:
-        InputError: one of them cannot be written, or two are the same.
+        InputError: one of them cannot be written, is a file of the program, or two are the same.
     """
     taken = {
         os.path.realpath(file): f"is the file {file} that is read"
@@ -34,6 +35,8 @@ def check_outputs(write: Mapping[str, Path | None], read: Iterable[str | Path | 
         final = str(destination(path))
         if final in taken:
             raise InputError(f"{option}: {path}: {taken[final]}; give another name")
+        if os.path.exists(final) and _PROGRAM in Path(final).parents:
+            raise InputError(f"{option}: {path}: is a file of oceaninv itself; give another name")
         taken[final] = f"is written by {option} already"
 
 

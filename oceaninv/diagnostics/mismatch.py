@@ -36,6 +36,7 @@ _DRAWS = 64  # of the posterior
 _SOUND = 400  # draws of the prior that show what sound looks like
 _STREAM = 0x50D  # keeps those apart from the truth of `synthesize` with the same seed
 _MOST_RECEIVERS = 3  # left out one after another
+_WITHOUT = (", even without that receiver", ", even without those receivers")
 
 
 @dataclass(frozen=True)
@@ -102,17 +103,19 @@ def judge(likelihood: Likelihood, drawn: Candidates, summary: float, *, seed: in
     """The same from draws whose noise-free data are at hand, and the summary's p-value."""
     first = misfit_of_draws(likelihood, drawn, seed=seed)
     receivers, rest = _receivers(likelihood, drawn, first, seed)
-    tones = _tones(likelihood.scenario, rest)
+    left_out = "" if rest is first else _WITHOUT[len(receivers) > 1]
+    tones = _tones(likelihood.scenario, rest, left_out)
     findings = [*receivers, *tones]
     if rest.spread <= _LEVEL:
-        findings.append(_outliers(likelihood.scenario, rest))
+        findings.append(_outliers(likelihood.scenario, rest, left_out))
     if rest.overall <= _LEVEL and not tones:
         findings.append(
             Finding(
                 "overall",
                 "",
                 rest.overall,
-                f"all tones together fit worse than noise explains ({_p(rest.overall)}): "
+                f"all tones together fit worse than noise explains{left_out} "
+                f"({_p(rest.overall)}): "
                 "the physics of the scenario is not that of the data",
             )
         )
@@ -195,7 +198,7 @@ def _suspicion(gain: complex) -> str:
     return f": as if its gain were {abs(gain):.1f} at {math.degrees(np.angle(gain)):.0f}°"
 
 
-def _tones(scenario: Scenario, misfit: Misfit) -> list[Finding]:
+def _tones(scenario: Scenario, misfit: Misfit, left_out: str) -> list[Finding]:
     """Tones that do not fit, by Holm's procedure."""
     findings = []
     count = len(misfit.tone)
@@ -204,20 +207,20 @@ def _tones(scenario: Scenario, misfit: Misfit) -> list[Finding]:
         if corrected > _LEVEL:
             break
         where = f"{scenario.frequency[f]:g} Hz"
-        findings.append(
-            Finding("tone", where, corrected, f"{where} does not fit ({_p(corrected)})")
-        )
+        text = f"{where} does not fit{left_out} ({_p(corrected)})"
+        findings.append(Finding("tone", where, corrected, text))
     return findings
 
 
-def _outliers(scenario: Scenario, misfit: Misfit) -> Finding:
+def _outliers(scenario: Scenario, misfit: Misfit, left_out: str) -> Finding:
     tone, receiver = misfit.worst
     where = f"{scenario.frequency[tone]:g} Hz, {scenario.receiver_depth[receiver]:g} m"
     return Finding(
         "outliers",
         where,
         misfit.spread,
-        f"the noise has outliers that the scenario does not expect ({_p(misfit.spread)}), "
+        f"the noise has outliers that the scenario does not expect{left_out} "
+        f"({_p(misfit.spread)}), "
         f"the largest at {where}",
     )
 

@@ -84,7 +84,7 @@ def sample_ensembles(
         if checkpoint:
             checkpoint.start(identity, total, dim)
 
-    burn_in, state, next_check = 0, None, 2 * _SEGMENT
+    burn_in, state, next_check = 0, None, _next_check(len(chain))
     while True:
         late = len(chain) > 0 and time.monotonic() > deadline
         if late or len(chain) >= min(next_check, longest):
@@ -94,7 +94,7 @@ def sample_ensembles(
                 progress(len(chain) * _THIN, settings.max_steps, stands)
             if late or _enough(state, settings) or len(chain) >= longest:
                 break
-            next_check = int(1.2 * len(chain)) + 1
+            next_check = _next_check(len(chain) + 1)
         sampler.reset()
         # The density at the position is not passed on but computed anew: so a resumed run, which
         # knows the position only, takes the very same path.
@@ -158,6 +158,14 @@ def _longest(settings: ChainSettings) -> int:
             f"give {_FEWEST * _THIN} or more"
         )
     return settings.max_steps // _THIN
+
+
+def _next_check(steps: int) -> int:
+    """Stored steps at the first judgement not before `steps`, wherever the run was stopped."""
+    check = 2 * _SEGMENT
+    while check < steps:
+        check = (int(1.2 * check) // _SEGMENT + 1) * _SEGMENT  # the next but a fifth, in segments
+    return check
 
 
 def _judge(chain: Array, ensembles: int) -> tuple[int, Convergence]:

@@ -65,7 +65,10 @@ class Checkpoint:
         self.claim(identity)
         group = zarr.create_group(self.path / "chain.zarr")
         for name, shape in (("v", (0, walkers, dim)), ("log_prob", (0, walkers))):
-            group.create_array(name, shape=shape, chunks=(64, *shape[1:]), dtype="f8")
+            # What is lost reads as NaN and is noticed; zeros would pass for draws.
+            group.create_array(
+                name, shape=shape, chunks=(64, *shape[1:]), dtype="f8", fill_value=np.nan
+            )
 
     def append(self, v: Array, log_prob: Array, random_state: tuple[Any, ...]) -> None:
         """Add steps (s, walkers, dim) and the state of the random numbers after them."""
@@ -85,19 +88,29 @@ class Checkpoint:
         """Chain (s, walkers, dim), log densities (s, walkers) and state of the random numbers.
 
         Raises:
-            InputError: the run was of another problem or with other settings.
+            InputError: the run was of another problem or with other settings, or it is damaged.
         """
         self.claim(identity)
-        state = self._state()
-        group = zarr.open_group(self.path / "chain.zarr", mode="r")
-        v, log_prob = (
-            np.asarray(_array(group, name)[: state["steps"]]) for name in ("v", "log_prob")
-        )
-        name, keys, *rest = state["random"]
-        return v, log_prob, (name, np.array(keys, dtype=np.uint32), *rest)
+        try:
+            state = self._state()
+            group = zarr.open_group(self.path / "chain.zarr", mode="r")
+            v, log_prob = (
+                np.asarray(_array(group, name)[: state["steps"]]) for name in ("v", "log_prob")
+            )
+            name, keys, *rest = state["random"]
+            random_state = (name, np.array(keys, dtype=np.uint32), *rest)
+            np.random.RandomState().set_state(random_state)
+            whole = 0 < len(v) == len(log_prob) == state["steps"]
+        except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError):
+            whole = False
+        if not whole or np.isnan(v).any() or np.isnan(log_prob).any():
+            raise InputError(f"{self.path}: is damaged; start anew without --resume")
+        return v, log_prob, random_state
 
     def remove(self) -> None:
-        """Remove the folder."""
+        """Remove the folder, first what makes it a run to go on with."""
+        if self.exists:
+            (self.path / "state.json").unlink()
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _state(self) -> dict[str, Any]:

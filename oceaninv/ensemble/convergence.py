@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 _OF = ("bulk", "tail", "mean", "sd")
+_FEWEST = 20  # steps of a walker with lags enough to see its correlation die away
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ def convergence(chain: Array, ensembles: int) -> Convergence:
     are not. The effective size takes each walker as a chain, because the autocorrelation that
     counts is along a walker; walkers that never leave a mode lower it. It is the least of those
     for the bulk, the tails (quantiles of 5 and 95 %), the mean and the standard deviation: the
-    first two are of ranks, to which a small mode far away is no further than the next draw.
+    first two are of ranks, to which a small mode far away is no further than the next draw. In
+    fewer than 20 steps a sum over lags ends before the correlation does, and would tell of more
+    effective draws than there are draws; there the scatter of the walkers' means limits the size.
 
     Args:
         chain: (steps, ensembles * walkers, d), walkers of an ensemble next to each other.
@@ -56,5 +59,20 @@ def convergence(chain: Array, ensembles: int) -> Convergence:
     ess = np.array(
         [min(float(arviz.ess(chain[..., i].T, method=m)) for m in _OF) for i in range(d)]
     )
+    if steps < _FEWEST:
+        ess = np.minimum(ess, [_size_by_walkers(chain[..., i]) for i in range(d)])
     with np.errstate(divide="ignore"):
         return Convergence(rhat, ess, steps * walkers / ess)
+
+
+def _size_by_walkers(x: Array) -> float:
+    r"""Effective size for the mean and the standard deviation of x, (steps, walkers).
+
+    With $m_w$ the mean of walker w, of W, it is $W\, \mathrm{Var}(x) / \mathrm{Var}(m_w)$.
+    """
+    sizes = [math.inf]
+    for of in (x, (x - x.mean()) ** 2):
+        spread = of.mean(0).var(ddof=1)
+        if spread > 0:
+            sizes.append(float(of.shape[1] * of.var() / spread))
+    return min(sizes)

@@ -165,7 +165,7 @@ def _sampler(log_likelihood: LogDensity, dim: int, live: int, seed: int, path: P
             filepath=path,
             resume=True,
         )
-    except (OSError, KeyError) as error:
+    except (LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{path}: cannot be read; start anew without --resume") from error
     # Nautilus would write into the file as it goes, and a kill in between leaves half of one.
     sampler.filepath = None

@@ -48,7 +48,7 @@ def calibration(result: xr.Dataset) -> Figure:
         axes.set_visible(False)
     for axes in panels[len(kinds) - columns : len(kinds)]:  # the lowest of each column
         axes.tick_params(labelbottom=True)
-    above.supxlabel("Rank of the truth", fontsize=10)
+    above.supxlabel("Rank of the truth (grey: the test passes)", fontsize=10)
     above.supylabel("Distribution function less uniform", fontsize=10)
     summaries = below.subplots(1, extra)
     n, names = result.sizes["simulation"], [str(p) for p in result["parameter"].values]
@@ -81,7 +81,7 @@ def _coverage(axes: Axes, n: int, covered: Array, title: str, names: list[str]) 
         colour, line = look(i)
         axes.plot(_LEVELS, curve - _LEVELS, line, color=colour, lw=1.3, label=name)
     axes.set_title(f"{title}: coverage less level", loc="left", fontsize=10)
-    axes.set_xlabel("Level", fontsize=9)
+    axes.set_xlabel("Level (grey: 95 % bounds at one level)", fontsize=9)
     if len(covered) <= 4:
         axes.legend(fontsize=7, frameon=False)
     quiet(axes)
@@ -96,5 +96,5 @@ def _classifier(axes: Axes, result: xr.Dataset) -> None:
     axes.scatter(accuracy, place, c=[COLOURS[0 if ok else 1] for ok in passes], s=25, zorder=2)
     axes.set_yticks(place, names, fontsize=8)
     axes.set_title("Truth told from draws (C2ST)", loc="left", fontsize=10)
-    axes.set_xlabel("Accuracy", fontsize=9)
+    axes.set_xlabel("Accuracy (grey: 95 % bounds)", fontsize=9)
     quiet(axes)

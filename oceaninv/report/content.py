@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from oceaninv.diagnostics.compare import compare
 from oceaninv.errors import InputError
 from oceaninv.posterior import Posterior, summarise
-from oceaninv.report.data_fit import data_fit
+from oceaninv.report.data_fit import data_fit, left_out
 from oceaninv.report.figures import corner, marginals, sound_speed, weights
 from oceaninv.report.style import names_of, pretty_unit, prior_in_words, rounded
 from oceaninv.weighted import effective_size
@@ -201,7 +201,8 @@ def _fit(posteriors: list[Posterior], names: list[str]) -> Section:
             "predicted by draws of the posterior after one complex source factor for each tone; "
             "noise is not part of the band. The Bartlett power is 1 for a perfect fit."
         )
-    return Section("Fit to the data", "", [Picture(f"{names[0]}. {caption}", data_fit(first))])
+    told = " ".join(part for part in (f"{names[0]}. {caption}", left_out(first)) if part)
+    return Section("Fit to the data", "", [Picture(told, data_fit(first))])
 
 
 def _likeness(posterior: Posterior, name: str) -> Section:
@@ -226,7 +227,8 @@ def _likeness(posterior: Posterior, name: str) -> Section:
     return Section(
         "Is the measurement like the scenario?",
         "Each p-value is the probability of so bad a fit where scenario, noise and posterior are "
-        "right; those of tones and receivers are not corrected for their number. "
+        "right, with no receiver left out; those of tones and receivers are not corrected for "
+        "their number. "
         + ("Nothing was found." if of["mismatch"] == "none" else f"Found: {of['mismatch']}."),
         [Table(name, ("Question", "p-value"), [(a, _number(p, ".2g")) for a, p in asked])],
     )

@@ -13,7 +13,8 @@ from oceaninv.report.style import COLOURS, INK, legend, quiet
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
-_MOST_TONES = 12
+_MOST = 20  # tones, or pairs of tone and receiver, that are shown
+_MOST_COLUMNS = 5  # of tones: what is wider is too small to be read on a page
 _LOSS = "Propagation loss (dB re 1 m²)"
 
 
@@ -27,6 +28,15 @@ def data_fit(posterior: Posterior) -> Figure:
     if posterior.observed.kind == "transmission_loss":
         return _loss_against_range(posterior)
     return _array_data(posterior)
+
+
+def left_out(posterior: Posterior) -> str:
+    """A sentence on what `data_fit` has no room for; empty where it shows all."""
+    observed = posterior.observed
+    count, what = len(observed.frequency), "tones"
+    if observed.kind == "transmission_loss":
+        count, what = count * len(observed.receiver_depth), "pairs of tone and receiver"
+    return f"The first {_MOST} of {count} {what} are shown." if count > _MOST else ""
 
 
 def bartlett(csdm: Complex, replica: Complex) -> Array:
@@ -50,22 +60,26 @@ def _array_data(posterior: Posterior) -> Figure:
     csdm = observed.csdm.numpy()
     replica = posterior.posterior_predictive.astype(np.complex128)
     power = bartlett(csdm, replica)
-    tones = observed.frequency.numpy()[:_MOST_TONES]
+    tones = observed.frequency.numpy()[:_MOST]
     # The strongest eigenvector is what the phones saw of the source, whatever the snapshots.
     value, vector = np.linalg.eigh(csdm)
     measured = vector[..., -1] * np.sqrt(value[:, -1:])
     scale = np.sum(replica.conj() * measured, -1) / np.sum(np.abs(replica) ** 2, -1)
     fitted = scale[..., None] * replica
 
-    columns = len(tones)
+    strips = -(-len(tones) // _MOST_COLUMNS)  # of levels above phases
+    columns = -(-len(tones) // strips)
     if columns == 1:
         figure = Figure(figsize=(8.5, 5.0), layout="constrained")
         panels = figure.subplots(1, 2, squeeze=False, sharey=True).T
     else:
-        figure = Figure(figsize=(2.4 * columns + 0.8, 7.6), layout="constrained")
-        panels = figure.subplots(2, columns, squeeze=False, sharey=True)
+        figure = Figure(figsize=(2.4 * columns + 0.8, 7.2 * strips + 0.4), layout="constrained")
+        panels = figure.subplots(2 * strips, columns, squeeze=False, sharey=True)
+    pairs = panels.reshape(strips, 2, columns).swapaxes(1, 2).reshape(-1, 2)
+    for axes in pairs[len(tones) :].ravel():
+        axes.set_visible(False)
     for f, tone in enumerate(tones):
-        level, phase = panels[:, f]
+        level, phase = pairs[f]
         _level(level, depth, measured[f], fitted[:, f])
         _phase(phase, depth, measured[f], fitted[:, f])
         middle, low, high = np.nanquantile(power[:, f], [0.5, 0.05, 0.95])
@@ -126,7 +140,7 @@ def _loss_against_range(posterior: Posterior) -> Figure:
     fitted = predicted + offset
     order = np.argsort(range_km)
 
-    panels = [(f, r) for f in range(len(tones)) for r in range(len(depth))][:_MOST_TONES]
+    panels = [(f, r) for f in range(len(tones)) for r in range(len(depth))][:_MOST]
     columns = 1 if len(panels) == 1 else 2
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(5.2 * columns, 2.7 * rows + 0.4), layout="constrained")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
@@ -266,14 +266,20 @@ def _profile_bands(
         colour, line = look(k)
         q = _by_depth(speed, [0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975])
         if k == 0:
-            for (a, b), alpha, share in (((0, 6), 0.2, 95), ((1, 5), 0.3, 90), ((2, 4), 0.45, 50)):
-                text = f"{name}, {share} %"
-                axes.fill_betweenx(depth, q[a], q[b], color=colour, alpha=alpha, lw=0, label=text)
+            # Opaque: one over the other they would be darker than in the legend.
+            for (a, b), opacity, share in (((0, 6), 0.2, 95), ((1, 5), 0.4, 90), ((2, 4), 0.7, 50)):
+                text, shade = f"{name}, {share} %", _on_white(colour, opacity)
+                axes.fill_betweenx(depth, q[a], q[b], color=shade, lw=0, label=text)
             axes.plot(q[3], depth, color=INK, lw=1.3, label="median")
         else:
             axes.plot(q[3], depth, line, color=colour, lw=1.3, label=f"{name}, median and 90 %")
             axes.plot(q[1], depth, color=colour, lw=1, ls="--")
             axes.plot(q[5], depth, color=colour, lw=1, ls="--")
+
+
+def _on_white(colour: str, opacity: float) -> tuple[float, ...]:
+    """The colour that one of this opacity has on white paper."""
+    return tuple(1 - opacity * (1 - part) for part in to_rgb(colour))
 
 
 def _by_depth(speed: Array, q: list[float]) -> Array:

@@ -36,14 +36,17 @@ th, td { padding: .38rem .7rem; border-bottom: 1px solid var(--line); text-align
 th { color: var(--soft); font-weight: 600; border-bottom-width: 2px; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
 tbody tr:last-child td { border-bottom: none; }
-figure { margin: .6rem 0 0; } figure img { max-width: 100%; height: auto; display: block;
-  margin: 0 auto .5rem; }
+figure { margin: .6rem 0 0; } figure img { max-width: max(100%, 40rem); height: auto;
+  display: block; margin: 0 auto .5rem; }
 .warning { background: #fff4e0; border: 1px solid #e8b04a; border-radius: 10px;
   padding: .7rem 1.2rem; margin: 1.2rem 0; }
 footer { color: var(--soft); font-size: .88rem; padding-bottom: 2.5rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.2rem; }
 dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
-@media print { body, section { background: #fff; } section { break-inside: avoid; } }
+@media (max-width: 40rem) { section { padding: 1rem; } th, td { padding-inline: .4rem; }
+  dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; } }
+@media print { figure img { max-width: 100%; }
+  body, section { background: #fff; } section { break-inside: avoid; } }
 """
 
 
@@ -100,8 +103,8 @@ def _picture(picture: Picture, title: str) -> str:
     width = int.from_bytes(image[16:20]) / _DPI  # of the image, in its header: inches
     source = base64.b64encode(image).decode()
     return (
-        f'<figure><img src="data:image/png;base64,{source}" alt="{escape(title)}" '
-        f'style="width:{96 * width:.0f}px">'
+        f'<figure><div class="scroll"><img src="data:image/png;base64,{source}" '
+        f'alt="{escape(title)}" style="width:{96 * width:.0f}px"></div>'
         f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
     )
 

@@ -9,7 +9,10 @@ import pytest
 from reference_cases import load_case
 from typer.testing import CliRunner
 
+import oceaninv
 from oceaninv.cli import app
+from oceaninv.cli.outputs import check_outputs
+from oceaninv.errors import InputError
 
 FILES = ("t.nc", "p.nc", "model/model.safetensors", "s.yaml", "e.env", "e.flp", "d.in", "set.zarr")
 
@@ -73,6 +76,16 @@ def test_an_empty_name_is_refused(folder: Path) -> None:
         result = CliRunner().invoke(app, [*command, "-o", ""])
         assert result.exit_code == 2
         assert result.stderr == "oceaninv: .: is a folder; give the name of a file\n"
+
+
+def test_files_of_the_program_stay() -> None:
+    """A built-in model or scenario is read by its name, which is the path of no file."""
+    for name in ("models/swellex96-2p/model.json", "scenario/builtin/swellex96-2p.yaml"):
+        path = Path(oceaninv.__file__).parent / name
+        assert path.is_file()
+        with pytest.raises(InputError, match=r"--output: .* is a file of oceaninv itself; give"):
+            check_outputs({"--output": path}, ["swellex96-2p"])
+    check_outputs({"--output": path.with_name("new.nc")})
 
 
 def test_a_device_stays_a_device(folder: Path) -> None:

@@ -173,6 +173,33 @@ def test_false_alarms_are_rare_and_dead_and_reversed_receivers_are_named(
     assert reverse >= 50
 
 
+@pytest.mark.parametrize(
+    ("reversed_phones", "left_out"),
+    [([], ""), ([4], ", even without that receiver"), ([1, 6], ", even without those receivers")],
+)
+def test_a_finding_says_whether_receivers_were_left_out_for_it(
+    phones: Scenario,
+    sound: torch.Tensor,
+    clean: tuple[list[Measurement], torch.Tensor, torch.Tensor],
+    reversed_phones: list[int],
+    left_out: str,
+) -> None:
+    """The p-values of the report count all receivers and may be quite different."""
+    measurements, theta, replica = clean
+    data = measurements[0].data.clone()
+    data[:, 2] = measurements[60].data[:, 2]
+    data[..., reversed_phones] *= -1
+    likelihood = log_likelihood(phones, _measurement(phones, data, "pressure"))
+    drawn = Candidates(theta[:1], replica[:1], sound)
+    found = judge(likelihood, drawn, 0.5, seed=0).findings
+    named = [f.where for f in found if f.kind == "receiver"]
+    assert len(named) == len(reversed_phones)
+    tones = [f for f in found if f.kind == "tone"]
+    assert tones
+    for tone in tones:
+        assert tone.text.startswith(f"{tone.where} does not fit{left_out} (p")
+
+
 def test_a_tone_of_another_place_is_named(
     phones: Scenario,
     sound: torch.Tensor,

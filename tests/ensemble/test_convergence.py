@@ -43,3 +43,17 @@ def test_few_walkers_that_stay_in_a_far_mode_leave_few_effective_draws() -> None
 
 def _noise() -> np.ndarray:
     return np.random.default_rng(0).standard_normal((STEPS, ENSEMBLES * WALKERS, 2))
+
+
+@pytest.mark.parametrize("steps", [4, 6, 12, 19])
+def test_short_chains_do_not_tell_of_more_draws_than_their_walkers_are_worth(steps: int) -> None:
+    """The scatter of the means of short autoregressive processes is known exactly."""
+    rho, walkers = 0.97, 400
+    rng = np.random.default_rng(0)
+    x = np.empty((steps, walkers, 1))
+    x[0] = rng.standard_normal((walkers, 1))
+    for t in range(1, steps):
+        x[t] = rho * x[t - 1] + np.sqrt(1 - rho**2) * rng.standard_normal((walkers, 1))
+    lags = np.arange(1, steps)
+    worth = steps / (1 + 2 * np.sum((1 - lags / steps) * rho**lags))  # of each walker
+    assert convergence(x, 4).least_ess == pytest.approx(worth * walkers, rel=0.2)

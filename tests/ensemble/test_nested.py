@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -102,6 +103,14 @@ def test_a_killed_run_goes_on_to_the_same_draws(tmp_path: Path) -> None:
 def test_a_spoilt_checkpoint_is_refused(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path)
     (tmp_path / "nautilus.h5").write_bytes(b"\x89HDF\r\n\x1a\n cut off")
+    with pytest.raises(InputError, match="cannot be read; start anew without --resume"):
+        sample_nested(_two_modes, 2, SHORT, 0, checkpoint)
+
+
+def test_a_checkpoint_with_a_spoilt_number_is_refused(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path)
+    with h5py.File(tmp_path / "nautilus.h5", "w") as file:
+        file.create_group("sampler").attrs["rng_state"] = "12e"
     with pytest.raises(InputError, match="cannot be read; start anew without --resume"):
         sample_nested(_two_modes, 2, SHORT, 0, checkpoint)
 

@@ -53,6 +53,28 @@ def test_legends_are_no_wider_than_their_figures(named: list[Posterior]) -> None
     assert 0 <= box.x0 < box.x1 <= figure.bbox.width
 
 
+def test_bands_of_sound_speed_have_the_colours_of_the_legend(pressure: Posterior) -> None:
+    """Opaque ones: transparent bands darken where they lie on each other, as all but one do."""
+    figure = sound_speed([pressure])
+    drawn = {str(band.get_label()): band for band in figure.axes[1].collections}
+    patches = dict(
+        zip(
+            [text.get_text() for text in figure.legends[0].get_texts()],
+            figure.legends[0].legend_handles,
+            strict=True,
+        )
+    )
+    shades = []
+    for share in (95, 90, 50):
+        band = drawn[f"test, {share} %"]
+        shade = tuple(band.get_facecolor()[0])
+        assert shade[3] == 1
+        assert band.get_alpha() is None
+        assert patches[f"test, {share} %"].get_facecolor() == pytest.approx(shade)  # type: ignore[union-attr]
+        shades.append(sum(shade))
+    assert shades == sorted(shades, reverse=True)
+
+
 def test_labels_of_neighbouring_pairs_do_not_meet(pressure: Posterior) -> None:
     figure = corner([pressure])
     figure.draw_without_rendering()

@@ -49,6 +49,16 @@ def test_report_is_one_file_that_asks_for_nothing_else(page: str) -> None:
     assert all(base64.b64decode(image).startswith(b"\x89PNG") for image in images)
 
 
+def test_report_can_be_read_on_a_narrow_screen(page: str) -> None:
+    """Figures and tables keep a readable size and scroll by themselves, the page does not."""
+    for part in ("img src", "table"):
+        count = len(re.findall(f"<{part}", page))
+        assert count == len(re.findall(f'<div class="scroll"><{part}', page)) > 0
+    assert re.search(
+        r"@media \(max-width: \d+rem\) \{.*?dl \{ grid-template-columns: 1fr; \}", page, re.S
+    )
+
+
 def test_report_is_well_formed(page: str) -> None:
     checker = _Balanced()
     checker.feed(page)
@@ -221,6 +231,16 @@ def test_calibration_figure_marks_what_fails(tmp_path: Path) -> None:
     plot_calibration(result, tmp_path / "c.svg")
     assert (tmp_path / "c.svg").read_text().count("bad: fails") >= 1
     assert "good: fails" not in (tmp_path / "c.svg").read_text()
+
+
+def test_calibration_figure_says_what_is_grey() -> None:
+    """Not the same: a curve of coverage may leave its bounds where the test of ranks passes."""
+    rng = np.random.default_rng(0)
+    result = verdict(["a", "b"], rng.random((100, 2)), rng.random(100), rng.random(100))
+    figure = calibration(result)
+    assert figure.subfigs[0].get_supxlabel() == "Rank of the truth (grey: the test passes)"
+    for axes in figure.subfigs[1].axes:
+        assert axes.get_xlabel() == "Level (grey: 95 % bounds at one level)"
 
 
 @pytest.mark.parametrize("d", [2, 5])
