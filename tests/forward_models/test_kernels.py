@@ -72,8 +72,13 @@ def test_where_nothing_can_be_written_kernels_are_not_kept(tmp_path: Path) -> No
     places = dict.fromkeys(("HOME", "LOCALAPPDATA", "XDG_CACHE_HOME"), str(file))
     code = (
         "import forward_models\n"
-        "from forward_models.normal_modes.kernels import kernel\n"
-        "assert not kernel.keywords['cache']"
+        "import sys\n"
+        "from numba.core.caching import NullCache\n"
+        "from numba.core.dispatcher import Dispatcher\n"
+        "modules = [m for n, m in sys.modules.items() if n.startswith('forward_models')]\n"
+        "compiled = [k for m in modules for k in vars(m).values() if isinstance(k, Dispatcher)]\n"
+        "assert compiled\n"
+        "assert all(isinstance(k._cache, NullCache) for k in compiled)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
