@@ -29,7 +29,8 @@ def finish(name: str, tables: str, answer: Mapping[str, object], *, seed: int, k
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.json").write_text(json.dumps({**answer, **made_by}, indent=1) + "\n")
         lines = "\n".join(f"- {key}: {value}" for key, value in made_by.items())
-        (RESULTS / f"{name}.md").write_text(f"# {name}\n\n{lines}\n\n```\n{tables}\n```\n")
+        text = f"# {name}\n\n{lines}\n\n```\n{tables}\n```\n"
+        (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
     print(json.dumps(answer), flush=True)
 
 

@@ -15,8 +15,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from scipy import special
+
+from forward_models.normal_modes.kernels import kernel
 
 # Twelve terms from |z| = 25 on leave 5e-14, six from 200 on the same.
 _NEAR, _FAR = 25.0, 200.0
@@ -54,7 +55,7 @@ def cylindrical_wave(kind: int, middle: np.ndarray, spread: np.ndarray, r: np.nd
     return wave
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@kernel(fastmath={"contract"})
 def _expansion(kind: int, middle: Any, spread: Any, r: Any, wave: Any) -> None:
     """Fills what is not near the origin."""
     step = np.empty((spread.size, r.size), np.complex128)

@@ -30,7 +30,6 @@ from torch import Tensor
 from forward_models.environment import Environment
 from forward_models.errors import ModelInputError
 from forward_models.field import pressure
-from forward_models.hankel import INCOMING, OUTGOING, STANDING, cylindrical_wave
 from forward_models.normal_modes.batch import (
     Numbers,
     Problem,
@@ -44,6 +43,7 @@ from forward_models.places import place_row, require_geometry
 
 with kernel_cache():
     from forward_models.green import green_function
+    from forward_models.hankel import INCOMING, OUTGOING, STANDING, cylindrical_wave
 
 _GROWTH = 6.0  # εr at the largest range
 _STEEPEST = 0.25  # largest ε, in shares of the largest wavenumber

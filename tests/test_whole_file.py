@@ -11,7 +11,7 @@ import torch
 
 from oceaninv.errors import InputError
 from oceaninv.files import whole_file
-from oceaninv.inference.checkpoint import write_tensors
+from oceaninv.inference.checkpoint import read_tensors, write_tensors
 
 
 def test_a_finished_block_leaves_only_the_file(tmp_path: Path) -> None:
@@ -84,3 +84,11 @@ def test_a_file_that_its_writer_kept_private_gets_the_usual_mode(tmp_path: Path)
     written = tmp_path / "real.safetensors"
     write_tensors(written, {"a": torch.zeros(2)}, {})
     assert written.stat().st_mode == usual.stat().st_mode
+
+
+def test_tensors_that_were_read_do_not_hang_on_their_file(tmp_path: Path) -> None:
+    path, kept = tmp_path / "checkpoint.safetensors", torch.arange(1000.0)
+    write_tensors(path, {"a": kept}, {})
+    tensors, _ = read_tensors(path)
+    path.write_bytes(bytes(path.stat().st_size))  # the same file, where a rename makes another
+    assert torch.equal(tensors["a"], kept)

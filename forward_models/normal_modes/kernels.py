@@ -10,14 +10,16 @@ from typing import Any
 from numba import njit
 from numba.core import event
 
+from forward_models.normal_modes.cache import keeps_kernels
+
 # Liberties of the compiler: fused multiply-adds and sums in any order, which fill vectors. NaN and
 # infinity stay what they are.
 FAST = {"contract", "nsz", "arcp", "reassoc"}
 
 # What Python calls, and C does not, for which a way in would take the compiler time. Divisions by
-# zero are numpy's, without a branch at each.
+# zero are numpy's, without a branch at each. Kept on disk where `kernel_cache` found a folder.
 kernel: Callable[..., Any] = partial(
-    njit, cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True
+    njit, cache=keeps_kernels(), nogil=True, error_model="numpy", no_cfunc_wrapper=True
 )
 
 # What kernels alone call: it has no way in from Python, which would take the compiler a second in

@@ -6,6 +6,9 @@ answers at once, and each command imports what it needs when it runs.
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from importlib.metadata import version
 from typing import Annotated
 
@@ -50,4 +53,18 @@ results.add_to(app)
 
 def main() -> None:
     """Entry point of the ``oceaninv`` command."""
+    _write_any_character()
     app()
+
+
+def _write_any_character() -> None:
+    """Has files and pipes take UTF-8, in which scenarios are read, and terminals what they can.
+
+    Elsewhere than on Linux and macOS Python would take a code page without ↔ or, often, ³.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not closed from the start
+            own = stream.isatty() or "PYTHONIOENCODING" in os.environ
+            stream.reconfigure(
+                encoding=stream.encoding if own else "utf-8", errors="backslashreplace"
+            )

@@ -132,6 +132,9 @@ def progress_bar() -> Iterator[Progress]:
 
     Yields a function to call with steps done, steps in all, and what is being done.
     """
+    if not sys.stderr.isatty() or os.environ.get("NO_PROGRESS"):
+        yield lambda done, total, what: None  # a disabled bar of rich before 14.3 ends with a line
+        return
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -148,7 +151,6 @@ def progress_bar() -> Iterator[Progress]:
         def render(self, task: Task) -> Text:
             return Text(f"{task.speed:.3g}/s" if task.speed else "", style="progress.data.speed")
 
-    silent = not sys.stderr.isatty() or bool(os.environ.get("NO_PROGRESS"))
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -156,7 +158,7 @@ def progress_bar() -> Iterator[Progress]:
         Rate(),
         TimeRemainingColumn(),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True, disable=silent) as bar:
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total, what: bar.update(
             task, completed=done, total=total, description=what

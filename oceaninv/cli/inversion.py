@@ -174,9 +174,9 @@ def train(
     from oceaninv.scenario.training import preset_settings
 
     given = {
-        "critic_form": form,
+        "critic_form": form and form.value,
         "hybrid_weight": hybrid_weight,
-        "hybrid_schedule": hybrid_schedule,
+        "hybrid_schedule": hybrid_schedule and hybrid_schedule.value,
     }
     settings = preset_settings(preset) if preset is not None else {}
     settings |= {name: value for name, value in given.items() if value is not None}

@@ -33,11 +33,17 @@ def check_outputs(write: Mapping[str, Path | None], read: Iterable[str | Path | 
         if path is None:
             continue
         final = str(destination(path))
-        if final in taken:
-            raise InputError(f"{option}: {path}: {taken[final]}; give another name")
+        for other, what in taken.items():
+            if final == other or _same(final, other):
+                raise InputError(f"{option}: {path}: {what}; give another name")
         if os.path.exists(final) and _PROGRAM in Path(final).parents:
             raise InputError(f"{option}: {path}: is a file of oceaninv itself; give another name")
         taken[final] = f"is written by {option} already"
+
+
+def _same(path: str, other: str) -> bool:
+    """Whether two names are of one file that is there, as on disks that take a.nc for A.nc."""
+    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
 
 
 def check_figure(option: str, path: Path | None) -> None:

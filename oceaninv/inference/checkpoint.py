@@ -30,7 +30,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # a copy each: a tensor on the file changes with it, and Windows replaces no such file
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             header = json.loads((file.metadata() or {})["header"])
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the path") from None

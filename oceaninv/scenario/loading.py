@@ -73,8 +73,10 @@ def scenario_text(name_or_path: str | Path) -> str:
         raise InputError(
             f"{path}: no such scenario file; give the path of a YAML file or one of {known}"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error}); give a YAML file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not in UTF-8 ({error}); save it so, as YAML") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error}); give a YAML file") from None
 
 
 def scenario_template() -> str:

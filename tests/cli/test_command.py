@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -15,8 +16,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from oceaninv.cli import app
-from oceaninv.cli.command import OneLine, register
+from oceaninv.cli import app, main
+from oceaninv.cli.command import OneLine, progress_bar, register
 from oceaninv.ensemble.moves import ensemble_sampler
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +64,16 @@ def test_a_warning_is_one_line_without_a_place_in_the_source() -> None:
     result = CliRunner().invoke(warned, ["plain"])
     assert result.exit_code == 0
     assert result.stderr == "warning: the chain has not converged\n"
+
+
+def test_progress_that_no_terminal_shows_leaves_no_line(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as rich before 14.3 does, bar disabled or not
+    monkeypatch.setattr("rich.progress.Progress.stop", lambda bar: bar.console.print())
+    with progress_bar() as progress:
+        progress(1, 2, "working")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_interrupted_chain_prints_nothing_of_the_sampler(
@@ -118,3 +129,33 @@ def test_a_reader_that_has_seen_enough_gets_no_complaint() -> None:
     )
     os.close(writing)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["scenario show swellex96-vla", "train --help"])
+def test_files_and_pipes_get_utf_8_whatever_the_code_page(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    code, written = run_with_code_page(command, monkeypatch)
+    assert code == 0
+    assert ("g/cm³" if "show" in command else "x ↔ (y, z)") in written.decode("utf-8")
+
+
+def test_a_code_page_that_was_asked_for_stays_and_lacks_no_character(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "cp437")
+    code, written = run_with_code_page("scenario show swellex96-vla", monkeypatch)
+    assert code == 0
+    assert rb"g/cm\xb3" in written
+
+
+def run_with_code_page(command: str, monkeypatch: pytest.MonkeyPatch) -> tuple[object, bytes]:
+    """Exit code and output of a command whose output Python would encode for an old terminal."""
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="cp437"))
+    monkeypatch.setattr(sys, "argv", ["oceaninv", *command.split()])
+    with pytest.raises(SystemExit) as left:
+        main()
+    sys.stdout.flush()
+    return left.value.code, raw.getvalue()

@@ -71,6 +71,16 @@ def test_outputs_that_cannot_be_are_refused_at_once(folder: Path, words: str, sa
     assert all((folder / name).read_text() == "precious" for name in FILES)
 
 
+def test_a_file_that_is_read_is_known_by_another_name(folder: Path) -> None:
+    os.link(folder / "t.nc", folder / "other.nc")  # as T.nc where a disk takes it for t.nc
+    result = CliRunner().invoke(app, ["infer", "t.nc", "-o", "other.nc"])
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "oceaninv: --output: other.nc: is the file t.nc that is read; give another name\n"
+    )
+    assert (folder / "t.nc").read_text() == "precious"
+
+
 def test_an_empty_name_is_refused(folder: Path) -> None:
     for command in (["modes", "e.env"], ["infer", "t.nc"], ["calibrate", "model"]):
         result = CliRunner().invoke(app, [*command, "-o", ""])

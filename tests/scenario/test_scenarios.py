@@ -182,6 +182,14 @@ def test_letters_that_python_reads_as_others_may_name_an_unknown(tmp_path: Path,
     assert torch.equal(depth, scenario.prior.sample(3, 0)[:, 0])
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_a_file_in_another_encoding_is_said_to_be(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(scenario_text("swellex96-vla"), encoding=encoding)
+    with pytest.raises(InputError, match="is not in UTF-8"):
+        load_scenario(path)
+
+
 def test_what_is_merged_into_a_field_may_be_replaced_there(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     text = scenario_text("swellex96-2p").replace(
