@@ -79,7 +79,7 @@ class Grid(_Part):
 
     start: Finite
     stop: Finite
-    n: Annotated[int, Field(ge=2)]
+    n: Annotated[int, Field(ge=2, le=100_000)]
 
     def values(self) -> list[float]:
         """The numbers."""
@@ -254,6 +254,9 @@ class Scenario(_Part):
 
     @model_validator(mode="after")
     def _check_names(self) -> Scenario:
+        for name in self.unknowns:
+            if not name.isidentifier():
+                raise ValueError(f"unknowns.{name}: write the name with letters, digits and _")
         used: set[str] = set()
         for path, value in _values(self):
             for name in sorted(names_in(value)):
@@ -264,8 +267,6 @@ class Scenario(_Part):
                     )
                 used.add(name)
         for name in self.unknowns:
-            if not name.isidentifier():
-                raise ValueError(f"unknowns.{name}: write the name with letters, digits and _")
             if name in RESERVED_NAMES:
                 raise ValueError(
                     f"unknowns.{name}: the file of a posterior has another '{name}'; choose any "
