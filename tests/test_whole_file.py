@@ -6,8 +6,10 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from oceaninv.errors import InputError
 from oceaninv.files import whole_file
@@ -84,3 +86,30 @@ def test_a_file_that_its_writer_kept_private_gets_the_usual_mode(tmp_path: Path)
     written = tmp_path / "real.safetensors"
     write_tensors(written, {"a": torch.zeros(2)}, {})
     assert written.stat().st_mode == usual.stat().st_mode
+
+
+@pytest.mark.parametrize("writer", ["text", "netcdf", "denied"])
+def test_a_full_disk_is_told_as_such_whatever_the_writer_makes_of_it(
+    tmp_path: Path, writer: str
+) -> None:
+    resource = pytest.importorskip("resource")  # a limit on the size of files stands for the disk
+    path, limits = tmp_path / "result.nc", resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def write() -> None:
+        with whole_file(path) as temporary:
+            if writer == "text":
+                temporary.write_bytes(bytes(10_000))
+            elif writer == "netcdf":
+                values = {"a": ("x", np.arange(3000.0))}
+                xr.Dataset(values).to_netcdf(temporary, engine="netcdf4")
+            else:  # as netCDF says of a disk that holds nothing more
+                raise PermissionError(13, "Permission denied", str(temporary))
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as error:
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.value.filename == str(path)
+    assert not list(tmp_path.iterdir())
