@@ -91,7 +91,6 @@ def write_training_set(
     if n < 1:
         raise InputError(f"{path}: n: {n} draws; ask for at least 1")
     target = Path(path)
-    partial = target.with_name(target.name + ".partial")
     if target.exists():
         if not resume:
             raise InputError(f"{path}: exists; choose another name, or --resume to use it")
@@ -99,6 +98,7 @@ def write_training_set(
         _check_same(made, scenario, n, seed)
         check_complete(made)
         return
+    partial = target.with_name(target.name + ".partial")
     if partial.exists() and not resume:
         raise InputError(f"{partial}: is an unfinished run; --resume it or remove it")
     store: Store | None = None

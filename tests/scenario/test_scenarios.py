@@ -107,6 +107,11 @@ MISTAKES = [
     (_set("source", to={"range": 5}), "source.depth: is missing; add it"),
     (_set("noise", to={"sd_db": 3}), "noise.snr_db: is missing"),
     (_set("noise", "snr_db", to=float("nan")), "noise.snr_db: "),
+    (_set("noise", "snr_db", to=5000.0), "noise.snr_db: reaches 5000 dB; give a ratio of powers"),
+    (
+        _set("noise", "snr_db", to={"normal": [0.0, 100.0]}),
+        "noise.snr_db: reaches -800 dB; give a ratio of powers between -120 and 120 dB",
+    ),
     (_set("environment", "water", "sound_speed", to=[[5, 1500]]), "give one at the surface"),
     (_set("array", "pivot", to=float("nan")), "array.pivot"),
     (_set("environment", "bottom", to="rigid"), "give either half_space"),
@@ -241,6 +246,11 @@ def test_impossible_draws_from_the_prior_are_found(tmp_path: Path) -> None:
     [
         (_set("source", "depth", to=205.0), "source.depth: in the seabed for some"),
         (_set("solver", to={"c_high": 100.0}), "solver.c_high: 100 m/s is slower than all sound"),
+        (
+            _set("environment", "half_space", "sound_speed", to=1400.0),
+            "environment.half_space.sound_speed: 1400 m/s is slower than all that lies above",
+        ),
+        (_set("noise", "correlation_length", to=-1.0), "noise.correlation_length: negative for"),
         (_set("environment", "half_space", "density", to=2660.0), "a density of 2660 for some"),
         (_set("environment", "sediments", 0, "density", to=1760.0), "a density of 1760 for some"),
     ],

@@ -78,6 +78,9 @@ def test_another_set_is_not_continued(scenario: Scenario, tmp_path: Path) -> Non
     simulate(scenario, 5, path, seed=1)
     with pytest.raises(InputError, match="exists"):
         simulate(scenario, 5, path, seed=1)
+    for place in ("/", ""):
+        with pytest.raises(InputError, match="exists; choose another name"):
+            simulate(scenario, 5, place, seed=1)
     other = scenario.model_copy(update={"frequency": [60.0]})
     for changed, message in (
         ({"scenario": other, "n": 5, "seed": 1}, "scenario: holds"),
