@@ -9,6 +9,8 @@ from pathlib import Path
 
 from oceaninv.errors import InputError
 
+_ROOM = 2**20  # bytes: with less left, a disk is full
+
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
@@ -19,6 +21,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
     Raises:
         InputError: nothing can be written there, see ``destination``.
+        OSError: the disk is full, whatever the writer made of that.
     """
     final = destination(path)
     # Short, as the name of a file has a greatest length.
@@ -30,12 +33,25 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(mode)  # some writers keep others from reading
         os.replace(temporary, final)
-    except OSError as error:
-        if temporary.name not in str(error.filename):
+    except (OSError, RuntimeError) as error:  # RuntimeError: of the netCDF library
+        _check_room(temporary, path)
+        if not isinstance(error, OSError) or temporary.name not in str(error.filename):
             raise
         raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _check_room(temporary: Path, told: str | Path) -> None:
+    """Raises what a full disk is, where it is: netCDF says that permission is denied."""
+    if not temporary.exists():
+        return
+    try:
+        with temporary.open("ab") as file:
+            file.write(bytes(_ROOM))
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(told)) from None
 
 
 def destination(path: str | Path) -> Path:

@@ -6,8 +6,10 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from oceaninv.errors import InputError
 from oceaninv.files import whole_file
@@ -92,3 +94,30 @@ def test_tensors_that_were_read_do_not_hang_on_their_file(tmp_path: Path) -> Non
     tensors, _ = read_tensors(path)
     path.write_bytes(bytes(path.stat().st_size))  # the same file, where a rename makes another
     assert torch.equal(tensors["a"], kept)
+
+
+@pytest.mark.parametrize("writer", ["text", "netcdf", "denied"])
+def test_a_full_disk_is_told_as_such_whatever_the_writer_makes_of_it(
+    tmp_path: Path, writer: str
+) -> None:
+    resource = pytest.importorskip("resource")  # a limit on the size of files stands for the disk
+    path, limits = tmp_path / "result.nc", resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def write() -> None:
+        with whole_file(path) as temporary:
+            if writer == "text":
+                temporary.write_bytes(bytes(10_000))
+            elif writer == "netcdf":
+                values = {"a": ("x", np.arange(3000.0))}
+                xr.Dataset(values).to_netcdf(temporary, engine="netcdf4")
+            else:  # as netCDF says of a disk that holds nothing more
+                raise PermissionError(13, "Permission denied", str(temporary))
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as error:
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.value.filename == str(path)
+    assert not list(tmp_path.iterdir())

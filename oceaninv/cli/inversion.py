@@ -85,10 +85,10 @@ def simulate(
     Example: `oceaninv simulate swellex96-vla -n 100000 -o swellex.zarr`
     """
     check_folder(output.parent, output)
-    from oceaninv.simulation import simulate as run
+    from oceaninv.simulation import write_training_set
 
     with progress_bar() as progress:
-        run(
+        write_training_set(
             scenario,
             n,
             output,

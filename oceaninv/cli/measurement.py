@@ -57,7 +57,7 @@ def convert(
         typer.Option(
             "--scenario",
             metavar="NAME|FILE",
-            help="Check tones and receivers against it, and the time convention.",
+            help="Check tones, receivers and time convention against it; keep its name for infer.",
         ),
     ] = None,
 ) -> None:

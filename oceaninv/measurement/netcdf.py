@@ -48,6 +48,8 @@ _COORDINATES = {
     "range": ("range", "m"),
 }
 
+_LARGEST = 1e100  # pressure, or its inverse: far beyond, squares are no numbers any more
+
 #: Propagation loss in decibels, with or without what it is relative to.
 _DECIBEL = re.compile(r"(dB|decibels?)((\s|//).*)?", re.IGNORECASE)
 
@@ -174,12 +176,16 @@ def measurement_dataset(measurement: Measurement, convention: str) -> xr.Dataset
     )
 
 
+# What xarray raises where a file is damaged, or an attribute that it decodes by is.
+_UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
+
+
 def _load(path: Path) -> xr.Dataset:
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path of the measurement")
     try:
         return xr.load_dataset(path, engine="netcdf4", decode_times=False)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{path}: cannot be read as netCDF, it is cut short or of another format ({reason}); "
@@ -193,7 +199,8 @@ def _kind(dataset: xr.Dataset, where: str) -> Kind:
     if len(kinds) != 1:
         told = "none" if not kinds else "all of " + ", ".join(kinds)
         raise InputError(
-            f"{where}: data: holds {told} of pressure, csdm and transmission_loss; keep exactly one"
+            f"{where}: data: holds {told} of pressure, csdm and transmission_loss, groups apart; "
+            "keep exactly one"
         )
     kind = _VARIABLES[present[0]][0]
     for name in _PARTS[kind]:
@@ -220,10 +227,10 @@ def _convention(dataset: xr.Dataset, where: str) -> str:
 
 def _check_schema(dataset: xr.Dataset, where: str) -> None:
     schema = dataset.attrs.get("oceaninv_schema")
-    if schema not in (SCHEMA, str(SCHEMA)):  # some programs write a float
+    if str(schema) not in (str(SCHEMA), str(float(SCHEMA))):  # some programs write a float
         told = "the attribute is missing" if schema is None else f"{schema} is not known"
         raise InputError(f"{where}: oceaninv_schema: {told}; set it to {SCHEMA}")
-    source = dataset.attrs.get("source", "unknown")
+    source = str(dataset.attrs.get("source", "unknown"))
     if source not in ("known", "unknown"):
         raise InputError(
             f"{where}: source: '{source}'; write known or unknown, for the source spectrum"
@@ -253,9 +260,14 @@ def _coordinate(dataset: xr.Dataset, name: str, where: str) -> np.ndarray:
     dim, unit = _COORDINATES[name]
     if name not in dataset.variables or dataset[name].dims != (dim,):
         raise InputError(f"{where}: {name}: the coordinate ({dim}) in {unit} is missing; add it")
-    units = dataset[name].attrs.get("units", unit)
+    units = str(dataset[name].attrs.get("units", unit))
     if units != unit:
         raise InputError(f"{where}: {name}: units are '{units}'; convert it to {unit}")
+    positive = str(dataset[name].attrs.get("positive", "down"))
+    if positive != "down":
+        raise InputError(
+            f"{where}: {name}: is positive {positive}; give depths, positive down from the surface"
+        )
     values = _numbers(dataset[name], name, where)
     lowest = 0.0 if name == "receiver_depth" else np.nextafter(0.0, 1.0)
     bad = ~(np.isfinite(values) & (values >= lowest))
@@ -275,7 +287,21 @@ def _numbers(variable: xr.DataArray, name: str, where: str) -> np.ndarray:
     return np.array(variable.values, dtype=np.float64, order="C")
 
 
+def _check_size(
+    size: torch.Tensor, largest: float, kind: Kind, frequency: np.ndarray, where: str
+) -> None:
+    """Refuse a tone whose largest value, of `size` (F,), has no square."""
+    bad = (size > largest) | ((size < 1 / largest) & (size > 0))
+    if bad.any():
+        tone = int(bad.nonzero()[0, 0])
+        raise InputError(
+            f"{where}: {kind} at {frequency[tone]:g} Hz: is as large as {size[tone]:g}; scale each "
+            "tone to values near 1, or leave out what is wrong"
+        )
+
+
 def _check_pressure(data: torch.Tensor, frequency: np.ndarray, where: str) -> None:
+    _check_size(data.abs().amax((0, 2)), _LARGEST, "pressure", frequency, where)
     silent = (data == 0).all(-1)  # one silent receiver is a finding, all of them are no data
     if silent.any():
         snapshot, tone = silent.nonzero()[0].tolist()
@@ -287,6 +313,7 @@ def _check_pressure(data: torch.Tensor, frequency: np.ndarray, where: str) -> No
 
 
 def _check_csdm(data: torch.Tensor, frequency: np.ndarray, where: str) -> None:
+    _check_size(data.abs().amax((1, 2)), _LARGEST**2, "csdm", frequency, where)
     for f, matrix in zip(frequency, data, strict=True):
         size = matrix.abs().max()
         if size == 0 or (matrix - matrix.mH).abs().max() > 1e-3 * size:

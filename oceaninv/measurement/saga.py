@@ -169,7 +169,7 @@ def _read_block(lines: list[tuple[int, str]], start: int, path: Path) -> tuple[_
                     leading.append(float(word))
                 except ValueError:
                     break
-        except ValueError:
+        except (ValueError, IndexError):  # of a line of commas
             raise InputError(
                 f"{path}: line {number}: '{line[:40]}' should hold the {what}; "
                 "give a SAGA observation file"
@@ -202,7 +202,13 @@ def _read_block(lines: list[tuple[int, str]], start: int, path: Path) -> tuple[_
 def _fill(
     rows: list[tuple[int, tuple[str | None, ...]]], count: int, line_number: int, path: Path
 ) -> np.ndarray:
-    is_matrix = bool(rows) and rows[0][1][1] is not None
+    if not rows:
+        raise InputError(
+            f"{path}: line {line_number}: the block that starts here has no rows 'i j (re,im)' or "
+            "'i (re,im)', it is cut short or of another kind; give a cross-spectral matrix or "
+            "pressure (transmission loss is not read)"
+        )
+    is_matrix = rows[0][1][1] is not None
     shape = (count, count) if is_matrix else (count,)
     values = np.full(shape, np.nan, dtype=np.complex128)
     digit = np.zeros(shape)  # what one in the last printed place is worth
@@ -213,14 +219,20 @@ def _fill(
             value = complex(float(real or ""), float(imag or ""))
             if len(index) != values.ndim or min(index) < 0 or not np.isfinite(value):
                 raise ValueError
+            first = int(lines[index])
             values[index] = value
             digit[index] = max(_last_place(real or ""), _last_place(imag or ""))
             lines[index] = number
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, OverflowError):
             raise InputError(
                 f"{path}: line {number}: '{i} {j or ''} ({real},{imag})' is not a value for one "
                 f"of {count} phones; mend or copy the file again"
             ) from None
+        if first:
+            raise InputError(
+                f"{path}: line {number}: '{i} {j or ''}' has its value in line {first} already; "
+                "remove one or copy the file again"
+            )
     missing = int(np.isnan(values).sum())
     if missing:
         raise InputError(

@@ -31,8 +31,13 @@ def synthetic_measurement(
         which are kept in its attributes too.
 
     Raises:
-        InputError: no mode propagates at these parameters.
+        InputError: no mode propagates at these parameters, or snapshots of levels.
     """
+    if n_snapshots != 1 and scenario.data == "transmission_loss":
+        raise InputError(
+            f"{scenario.name}: n_snapshots: {n_snapshots} of transmission loss, which has none; "
+            "leave the number out"
+        )
     if theta is None:
         theta = scenario.prior.sample(1, np.random.default_rng(seed))[0]
     theta = theta.to(torch.float64).reshape(1, -1)

@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+_DEEPEST = 300  # operations within operations, of which a sum of n terms has n - 1
+_SHOWN = 60  # characters of an expression in an error
+
 _BINARY: dict[type[ast.operator], Callable[[Tensor, Tensor], Tensor]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -23,7 +26,7 @@ def names_in(value: float | str) -> set[str]:
 
     Raises:
         ValueError: the expression is not made of numbers, names, `+ - * /` and parentheses, or a
-            number is too large.
+            number is too large, or it is nested too deeply.
     """
     if not isinstance(value, str):
         return set()
@@ -46,12 +49,18 @@ def evaluate(value: float | str, unknowns: Mapping[str, Tensor], n: int) -> Tens
 
 
 def _parse(text: str) -> ast.expr:
+    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
     try:
         tree = ast.parse(text.strip(), mode="eval").body
+        deep = _depth(tree) > _DEEPEST
     except (SyntaxError, ValueError) as error:
         raise ValueError(
-            f"'{text}' is not an expression of numbers, names, + - * / and parentheses"
+            f"'{shown}' is not an expression of numbers, names, + - * / and parentheses"
         ) from error
+    except (RecursionError, MemoryError):  # how the parser of Python says that it is too deep
+        deep = True
+    if deep:
+        raise ValueError(f"'{shown}' is nested too deeply; write it in fewer operations")
     for node in ast.walk(tree):
         if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
             continue
@@ -68,9 +77,19 @@ def _parse(text: str) -> ast.expr:
         if isinstance(node, ast.Name | ast.operator | ast.unaryop | ast.expr_context):
             continue
         raise ValueError(
-            f"'{text}' has more than numbers, names, + - * / and parentheses; write it with these"
+            f"'{shown}' has more than numbers, names, + - * / and parentheses; write it with these"
         )
     return tree
+
+
+def _depth(tree: ast.expr) -> int:
+    """Length of the longest branch."""
+    level: list[ast.AST] = [tree]
+    depth = 0
+    while level:
+        depth += 1
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return depth
 
 
 def _evaluate(node: ast.expr, unknowns: Mapping[str, Tensor], n: int) -> Tensor:

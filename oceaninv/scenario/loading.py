@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from importlib.resources import files
+from inspect import isclass
 from pathlib import Path
-from typing import Any
+from reprlib import Repr
+from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from oceaninv.errors import InputError
 from oceaninv.scenario.schema import Scenario
@@ -197,19 +201,53 @@ def _one_line(where: str, problem: Any) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     match problem["type"]:
         case kind if kind in _KINDS and len(problem["kinds"]) > 1:
-            reason = f"{problem['input']!r} must be {' or '.join(problem['kinds'])}"
+            reason = f"{_shown(problem['input'])} must be {' or '.join(problem['kinds'])}"
         case "missing":
             reason = "is missing; add it"
         case "extra_forbidden":
-            reason = "is not a field of a scenario; correct its name or remove it"
+            near = get_close_matches(str(problem["loc"][-1]), _fields_at(problem["loc"][:-1]), 1)
+            mend = f"write {near[0]}" if near else "correct its name"
+            reason = f"is not a field of a scenario; {mend} or remove it"
         case "value_error":
             reason = str(problem["ctx"]["error"])
         case "list_type":
-            reason = f"{problem['input']!r} is not a list; write [a, b, ...]"
+            reason = f"{_shown(problem['input'])} is not a list; write [a, b, ...]"
         case "dict_type" | "model_type":
-            reason = f"{problem['input']!r} has no fields; write {{field: value, ...}}"
+            reason = f"{_shown(problem['input'])} has no fields; write {{field: value, ...}}"
         case _:
             value = problem["input"]
-            told = f"{value!r}: " if isinstance(value, int | float | str) else ""
+            told = f"{_shown(value)}: " if isinstance(value, int | float | str) else ""
             reason = told + problem["msg"][0].lower() + problem["msg"][1:]
     return f"{where}: {path}: {reason}" if path else f"{where}: {reason}"
+
+
+_SHOWN = 80  # characters of a value in an error
+_SHORT = Repr()  # which does not write out all of what aliases of YAML have multiplied
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = _SHOWN
+
+
+def _shown(value: object) -> str:
+    """A value as it stands in an error, cut where it is long."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _fields_at(place: Sequence[int | str]) -> list[str]:
+    """Names of the fields of the part of a scenario at a place, such as (environment, water)."""
+    parts: list[type[BaseModel]] = [Scenario]
+    for step in place:
+        # A step into a list, or to an unknown by its name, stays with the same parts.
+        parts = [
+            inner
+            for part in parts
+            if step in part.model_fields
+            for inner in _parts_in(part.model_fields[str(step)].annotation)
+        ] or parts
+    return [name for part in parts for name in part.model_fields]
+
+
+def _parts_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isclass(annotation) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _parts_in(inner)

@@ -19,6 +19,7 @@ from forward_models import (
     transmission_loss,
     vertical_array,
 )
+from oceaninv.errors import InputError
 from oceaninv.scenario.expressions import evaluate
 from oceaninv.scenario.schema import ATTENUATION_LETTER, EnvironmentSpec, Scenario, Water
 
@@ -145,7 +146,21 @@ def build(scenario: Scenario, theta: Tensor) -> tuple[Environment, Geometry]:
 
 
 def correlation_length(scenario: Scenario, theta: Tensor) -> Tensor:
-    """Correlation length of the noise for theta (n, d), as (n,), in m."""
+    """Correlation length of the noise for theta (n, d), as (n,), in m.
+
+    Raises:
+        InputError: it is negative.
+    """
+    length = _correlation_length(scenario, theta)
+    if (length < 0).any():
+        raise InputError(
+            f"{scenario.name}: noise.correlation_length: {length.min():g} m for some parameters of "
+            "the prior; give zero or more"
+        )
+    return length
+
+
+def _correlation_length(scenario: Scenario, theta: Tensor) -> Tensor:
     unknowns = dict(zip(scenario.names, theta.to(torch.float64).unbind(-1), strict=True))
     return evaluate(scenario.noise.correlation_length, unknowns, len(theta))
 
@@ -204,7 +219,14 @@ def check_draws(scenario: Scenario, n: int = 256) -> list[str]:
             f"environment: a density of {heaviest:g} for some parameters of the prior; give g/cm³, "
             "such as 1.76"
         )
-    slowest = environment.sound_speed_top.minimum(environment.sound_speed_bottom).min().item()
+    slowest_of_each = environment.sound_speed_top.minimum(environment.sound_speed_bottom).amin(-1)
+    half_space = environment.half_space_sound_speed
+    if half_space is not None and (half_space <= slowest_of_each).all():
+        problems.append(
+            f"environment.half_space.sound_speed: {half_space[0]:g} m/s is slower than all that "
+            "lies above, which leaves no mode; give more"
+        )
+    slowest = slowest_of_each.min().item()
     c_high = scenario.solver.c_high
     if c_high is not None and c_high <= slowest:
         problems.append(
@@ -213,7 +235,7 @@ def check_draws(scenario: Scenario, n: int = 256) -> list[str]:
         )
     if (geometry.range_m <= 0).any():
         problems.append("source.range: zero or less for some parameters of the prior")
-    if (correlation_length(scenario, theta) < 0).any():
+    if (_correlation_length(scenario, theta) < 0).any():
         problems.append("noise.correlation_length: negative for some parameters of the prior")
     return problems
 

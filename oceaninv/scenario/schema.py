@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from oceaninv.scenario.expressions import names_in
@@ -36,6 +37,9 @@ ATTENUATION_LETTER = {
 RESERVED_NAMES = ("chain", "draw", "log_weight")
 
 
+_MOST_SNR = 120.0  # dB: with more, double precision has no digits of the noise
+
+
 def _check_value(value: float | str) -> float | str:
     names_in(value)
     if not isinstance(value, str) and not math.isfinite(value):
@@ -45,6 +49,23 @@ def _check_value(value: float | str) -> float | str:
 
 def _check_prior(spec: dict[str, list[float]]) -> dict[str, list[float]]:
     marginal(spec)
+    return spec
+
+
+def _check_snr(spec: float | dict[str, list[float]] | None) -> Any:
+    if spec is None:
+        return spec
+    prior = noise_marginal(spec)
+    if isinstance(prior, float):
+        ends = [prior]
+    else:
+        ends = prior.from_normal(torch.tensor([-8.0, 8.0], dtype=torch.float64)).tolist()
+    extreme = max(ends, key=abs)
+    if abs(extreme) > _MOST_SNR:
+        raise ValueError(
+            f"reaches {extreme:g} dB; give a ratio of powers between {-_MOST_SNR:g} and "
+            f"{_MOST_SNR:g} dB"
+        )
     return spec
 
 
@@ -79,7 +100,7 @@ class Grid(_Part):
 
     start: Finite
     stop: Finite
-    n: Annotated[int, Field(ge=2)]
+    n: Annotated[int, Field(ge=2, le=100_000)]
 
     def values(self) -> list[float]:
         """The numbers."""
@@ -200,7 +221,7 @@ class Noise(_Part):
     `offset_sd_db`, of the unknown offset of each tone.
     """
 
-    snr_db: Finite | PriorSpec | None = None
+    snr_db: Annotated[Finite | PriorSpec | None, AfterValidator(_check_snr)] = None
     sd_db: Positive | PriorSpec | None = None
     offset_sd_db: NotNegative | None = None
     correlation_length: Value = 0.0
@@ -254,6 +275,9 @@ class Scenario(_Part):
 
     @model_validator(mode="after")
     def _check_names(self) -> Scenario:
+        for name in self.unknowns:
+            if not name.isidentifier():
+                raise ValueError(f"unknowns.{name}: write the name with letters, digits and _")
         used: set[str] = set()
         for path, value in _values(self):
             for name in sorted(names_in(value)):
@@ -264,8 +288,6 @@ class Scenario(_Part):
                     )
                 used.add(name)
         for name in self.unknowns:
-            if not name.isidentifier():
-                raise ValueError(f"unknowns.{name}: write the name with letters, digits and _")
             if name in RESERVED_NAMES:
                 raise ValueError(
                     f"unknowns.{name}: the file of a posterior has another '{name}'; choose any "

@@ -16,6 +16,7 @@ from oceaninv.scenario.schema import Scenario
 from oceaninv.simulation.training_set import (
     Store,
     TrainingSet,
+    check_complete,
     create_store,
     geometries_of,
     load_training_set,
@@ -39,7 +40,32 @@ def simulate(
     progress: Callable[[int, int], None] | None = None,
     chunk: int = 1000,
 ) -> TrainingSet:
-    """Simulate n draws from the prior into a Zarr store, and read it.
+    """Simulate n draws from the prior into a Zarr store, and read it: see `write_training_set`."""
+    write_training_set(
+        scenario,
+        n,
+        path,
+        seed=seed,
+        resume=resume,
+        scheduler=scheduler,
+        progress=progress,
+        chunk=chunk,
+    )
+    return load_training_set(path)
+
+
+def write_training_set(
+    scenario: Scenario | str | Path,
+    n: int,
+    path: str | Path,
+    *,
+    seed: int,
+    resume: bool = False,
+    scheduler: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    chunk: int = 1000,
+) -> None:
+    """Simulate n draws from the prior into a Zarr store, with no more than a chunk in memory.
 
     Draws in which no mode propagates are drawn again, as the likelihood excludes them. With
     `geometries` above 1 in the scenario's `training:` block, so many draws in a row share the
@@ -51,42 +77,50 @@ def simulate(
         n: number of draws.
         path: the store to make, usually `*.zarr`.
         seed: of the draws.
-        resume: go on with `PATH.partial`, or read `PATH` where it is complete.
+        resume: go on with `PATH.partial`, or leave `PATH` as it is where it is complete.
         scheduler: address of a Dask scheduler whose workers run the chunks.
         progress: called with the draws done and n after each chunk.
         chunk: draws at a time.
 
     Raises:
         InputError: the store exists, or belongs to another scenario, seed or n; Dask is missing.
+        OSError: the disk is full, or the store cannot be written otherwise.
     """
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
     if n < 1:
         raise InputError(f"{path}: n: {n} draws; ask for at least 1")
     target = Path(path)
-    partial = target.with_name(target.name + ".partial")
     if target.exists():
         if not resume:
             raise InputError(f"{path}: exists; choose another name, or --resume to use it")
-        _check_same(open_store(target), scenario, n, seed)
-        return load_training_set(target)
+        made = open_store(target)
+        _check_same(made, scenario, n, seed)
+        check_complete(made)
+        return
+    partial = target.with_name(target.name + ".partial")
     if partial.exists() and not resume:
         raise InputError(f"{partial}: is an unfinished run; --resume it or remove it")
+    store: Store | None = None
     if was_made(partial) or partial.is_file():
         store = open_store(partial, mode="r+")
         _check_same(store, scenario, n, seed)
-    else:
-        geometries = geometries_of(scenario)
-        whole = max(1, chunk // geometries) * geometries  # no environment is in two chunks
-        store = create_store(partial, scenario, n, seed, min(whole, n))
     try:
+        if store is None:
+            geometries = geometries_of(scenario)
+            whole = max(1, chunk // geometries) * geometries  # no environment is in two chunks
+            store = create_store(partial, scenario, n, seed, min(whole, n))
         _fill(store, scenario, n, seed, scheduler, progress)
-    except BaseException:
-        if not store.read("done").any():
-            shutil.rmtree(partial)  # there is nothing to go on from, only to stand in the way
+    except BaseException as error:
+        if store is None or not store.read("done").any():
+            # There is nothing to go on from, only to stand in the way.
+            shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            raise type(error)(error.errno, error.strerror, str(partial)) from error
         raise
+    for half in partial.rglob("*.partial"):  # what zarr had in hand when a run was killed
+        half.unlink()
     partial.rename(target)
-    return load_training_set(target)
 
 
 def simulate_chunk(scenario: Scenario, size: int, seed: int, index: int) -> Chunk:

@@ -118,16 +118,8 @@ def load_training_set(path: str | Path) -> TrainingSet:
         InputError: no such store, or one that is not a training set, not complete or damaged.
     """
     store = open_store(Path(path))
+    check_complete(store)
     about = store.about
-    if not store.read("done").all():
-        raise InputError(
-            f"{path}: the training set is not complete; simulate again, with --resume if it was "
-            "stopped"
-        )
-    for name in ("parameters", about.data):
-        array = store.array(name)
-        if lost := array.nchunks - array.nchunks_initialized:  # zarr reads them as zeros
-            raise store.damaged(name, f"{lost} of {array.nchunks} chunks are lost")
     return TrainingSet(
         scenario=about.scenario,
         parameters=torch.from_numpy(store.read("parameters")),
@@ -170,6 +162,23 @@ def open_store(path: Path, mode: str = "r") -> Store:
     return store
 
 
+def check_complete(store: Store) -> None:
+    """Check that all draws of a training set are there, without reading them.
+
+    Raises:
+        InputError: it is not complete, or files of it are lost.
+    """
+    if not store.read("done").all():
+        raise InputError(
+            f"{store.path}: the training set is not complete; simulate again, with --resume if it "
+            "was stopped"
+        )
+    for name in ("parameters", store.about.data):
+        array = store.array(name)
+        if lost := array.nchunks - array.nchunks_initialized:  # zarr reads them as zeros
+            raise store.damaged(name, f"{lost} of {array.nchunks} chunks are lost")
+
+
 def was_made(path: Path) -> bool:
     """Whether `create_store` came to its end; what it writes last is what the store is."""
     file = path / "zarr.json"
@@ -188,7 +197,8 @@ def create_store(path: Path, scenario: Scenario, n: int, seed: int, chunk: int) 
     for name, (shape, dtype) in _layout(scenario, n, chunk).items():
         chunks = shape if name == "done" else (chunk, *shape[1:])
         group.create_array(name, shape=shape, chunks=chunks, dtype=dtype, overwrite=True)
-    group.attrs.update(
+    # In one write: `attrs.update` makes one of each, and a run may be killed between two.
+    group.update_attributes(
         {
             "oceaninv_training_set": SCHEMA,
             "scenario": scenario_json(scenario),

@@ -89,6 +89,26 @@ def _units(name: str, units: str) -> Change:
     return change
 
 
+def _attribute(name: str, attribute: str, value: object) -> Change:
+    def change(dataset: xr.Dataset) -> xr.Dataset:
+        dataset[name].attrs[attribute] = value
+        return dataset
+
+    return change
+
+
+def _scaled(names: str, factor: float) -> Change:
+    """Scales the second tone of all variables whose name begins so."""
+
+    def change(dataset: xr.Dataset) -> xr.Dataset:
+        for name in dataset:
+            if str(name).startswith(names):
+                dataset[name].loc[{"frequency": 200.0}] *= factor
+        return dataset
+
+    return change
+
+
 def _unsymmetric(dataset: xr.Dataset) -> xr.Dataset:
     dataset["csdm_real"].values[0, 0, 1] += 5
     return dataset
@@ -160,17 +180,45 @@ FAULTS: list[tuple[str, Change, str]] = [
         )
         for units in ("1", "Pa", "dBV", "m dB")
     ),
+    *(
+        (kind, _scaled(name, factor), f"{kind} at 200 Hz: is as large as ")
+        for kind, name, factor in (
+            ("pressure", "pressure_real", 1e120),
+            ("pressure", "pressure", 1e-120),
+            ("csdm", "csdm", 1e240),
+            ("csdm", "csdm", 1e-240),
+        )
+    ),
+    ("pressure", lambda d: d.assign_attrs(oceaninv_schema=[1, 1]), "oceaninv_schema: [1 1] is"),
+    ("pressure", lambda d: d.assign_attrs(source=[1.0, 2.0]), "source: '[1. 2.]'; write known or"),
+    ("pressure", _attribute("frequency", "units", [1, 2]), "frequency: units are '[1 2]'"),
+    ("pressure", _attribute("receiver_depth", "positive", "up"), "receiver_depth: is positive up"),
     ("csdm", _unsymmetric, "csdm at 100 Hz: is zero or not equal to its own conjugate"),
     ("csdm", lambda d: d.assign(csdm_real=-d["csdm_real"]), "negative eigenvalue"),
 ]
 
 
-def test_a_schema_number_written_as_a_float_is_known(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [1.0, np.float32(1), "1", "1.0"])
+def test_a_schema_number_written_as_a_float_is_known(tmp_path: Path, number: object) -> None:
     path = tmp_path / "m.nc"
     write_measurement(measurement("pressure"), path)
     with netCDF4.Dataset(path, "a") as file:
-        file.setncattr("oceaninv_schema", 1.0)
+        file.setncattr("oceaninv_schema", number)
     assert read_measurement(path).kind == "pressure"
+
+
+def test_what_cannot_be_decoded_or_is_in_a_group_gets_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "m.nc"
+    for attribute, value in (("scale_factor", "0.1"), ("coordinates", 1.5)):
+        write_measurement(measurement("pressure"), path)
+        with netCDF4.Dataset(path, "a") as file:
+            file["pressure_real"].setncattr(attribute, value)
+        with pytest.raises(InputError, match="cannot be read as netCDF"):
+            read_measurement(path)
+    with netCDF4.Dataset(path, "w") as file:
+        file.createGroup("data").createVariable("transmission_loss", "f8")
+    with pytest.raises(InputError, match=r"holds none of .*, groups apart; keep exactly one"):
+        read_measurement(path)
 
 
 @pytest.mark.parametrize(("kind", "change", "message"), FAULTS, ids=[m for _, _, m in FAULTS])

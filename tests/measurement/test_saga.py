@@ -134,6 +134,16 @@ LINES = WHOLE.splitlines()
             WHOLE.replace("2   2 (2.500000000E-01,0", "2   2 (2.500000000E-01,1"),
             "line 10: 2 2 is 0.25+1j, not the complex conjugate of 2 2",
         ),
+        (WHOLE.replace(" 20 10.25", ", ,"), "line 5: ', ,' should hold the 3 depths"),
+        (WHOLE.replace("  3   3 (", "  3   99999999999999999999 ("), "is not a value for one of"),
+        (
+            WHOLE + LINES[-1],
+            "line 15: '3 3' has its value in line 14 already; remove one",
+        ),
+        (
+            "1 2\n  218   44.65   48.40\n  291 43.69\n" + 300 * "364 47.6\n",
+            "line 1: the block that starts here has no rows 'i j (re,im)' or 'i (re,im)', it is",
+        ),
         (WHOLE.replace(" 30.5 ", "-30.5 "), "receiver_depth: -30.5 m is not a receiver depth"),
         (WHOLE + vector_block(PRESSURE[0], "200"), "other depths or another form"),
         (WHOLE + WHOLE + matrix_block(PRESSURE[0], "200"), "different numbers of blocks"),

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 
+from oceaninv.errors import InputError
 from oceaninv.measurement import read_measurement, write_measurement
 from oceaninv.measurement.synthetic import synthetic_measurement
 from oceaninv.scenario import load_scenario
@@ -37,3 +39,12 @@ def test_noise_is_the_only_difference_from_the_replica() -> None:
 
     replica = predict(clean, torch.tensor([list(truth.values())], dtype=torch.float64))
     assert bartlett_mismatch(clean, measurement, replica).max() < 1e-7
+
+
+def test_what_a_scenario_does_not_have_is_not_drawn() -> None:
+    with pytest.raises(InputError, match="swellex96-tl: n_snapshots: 3 of transmission loss"):
+        synthetic_measurement(load_scenario("swellex96-tl"), seed=1, n_snapshots=3)
+    scenario = load_scenario("swellex96-2p")
+    noise = scenario.noise.model_copy(update={"correlation_length": -1.0})
+    with pytest.raises(InputError, match=r"noise\.correlation_length: -1 m for some parameters"):
+        synthetic_measurement(scenario.model_copy(update={"noise": noise}), seed=1)

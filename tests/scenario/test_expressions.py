@@ -59,3 +59,17 @@ def test_a_number_that_no_computer_holds_is_refused(number: str) -> None:
     with pytest.raises(ValueError, match=r"a \+ .*has a number above 1\.8e") as caught:
         names_in(f"a + {number}")
     assert len(str(caught.value)) < 100
+
+
+@pytest.mark.parametrize(
+    "text", ["+".join(400 * ["a"]), "+".join(50_000 * ["a"]), 50_000 * "-" + "a"]
+)
+def test_what_is_nested_too_deeply_is_refused_in_a_short_line(text: str) -> None:
+    with pytest.raises(ValueError, match="is nested too deeply; write it in fewer") as caught:
+        names_in(text)
+    assert len(str(caught.value)) < 150
+
+
+def test_a_sum_of_many_terms_has_its_value() -> None:
+    one = torch.ones(1, dtype=torch.float64)
+    assert evaluate("+".join(250 * ["a"]), {"a": one}, 1).item() == 250

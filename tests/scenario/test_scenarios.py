@@ -84,12 +84,34 @@ MISTAKES = [
         )
         for name in RESERVED_NAMES
     ),
-    (_set("frequencies", to=[1]), "frequencies: is not a field"),
+    (_set("frequencies", to=[1]), "frequencies: is not a field of a scenario; write frequency or"),
+    (
+        _set("environment", "sediments", 0, "thicknes", to=1),
+        "environment.sediments.0.thicknes: is not a field of a scenario; write thickness or",
+    ),
+    (
+        _set("unknowns", "water_depth", "longname", to="water depth"),
+        "unknowns.water_depth.longname: is not a field of a scenario; write long_name or",
+    ),
+    (
+        _set("array", "depth", to={"start": 9, "stop": 90, "n": 3, "count": 3}),
+        "array.depth.count: is not a field of a scenario; correct its name or",
+    ),
+    (_set("environment", "range", to=1), "range: is not a field of a scenario; correct its name"),
+    (
+        _set("array", "depth", to={"start": 9, "stop": 90, "n": 10**9}),
+        "array.depth.n: 1000000000: input should be less than or equal to 100000",
+    ),
     (_set("frequency", to=[200, 100]), "frequency: must increase"),
     (_set("frequency", to=100), "frequency: 100 is not a list"),
     (_set("source", to={"range": 5}), "source.depth: is missing; add it"),
     (_set("noise", to={"sd_db": 3}), "noise.snr_db: is missing"),
     (_set("noise", "snr_db", to=float("nan")), "noise.snr_db: "),
+    (_set("noise", "snr_db", to=5000.0), "noise.snr_db: reaches 5000 dB; give a ratio of powers"),
+    (
+        _set("noise", "snr_db", to={"normal": [0.0, 100.0]}),
+        "noise.snr_db: reaches -800 dB; give a ratio of powers between -120 and 120 dB",
+    ),
     (_set("environment", "water", "sound_speed", to=[[5, 1500]]), "give one at the surface"),
     (_set("array", "pivot", to=float("nan")), "array.pivot"),
     (_set("environment", "bottom", to="rigid"), "give either half_space"),
@@ -144,6 +166,25 @@ def test_each_mistake_gets_one_line_with_file_field_and_mend(
     assert message in line
     assert "\n" not in line
     assert any(message in problem for problem in check_scenario(path))
+
+
+def test_a_name_that_no_expression_can_hold_is_told_before_what_it_breaks(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(scenario_text("swellex96-2p").replace("water_depth", "water-depth"))
+    with pytest.raises(InputError, match=r"unknowns\.water-depth: write the name with letters"):
+        load_scenario(path)
+
+
+def test_a_long_value_is_cut_where_it_is_told(tmp_path: Path) -> None:
+    laughs = "\n".join(
+        f"a{i}: &a{i} [{', '.join(9 * [f'*a{i - 1}' if i else 'x'])}]" for i in range(9)
+    )
+    text = scenario_text("swellex96-2p").replace("    depth: water_depth", "    depth: *a8")
+    for content in (f"{laughs}\n{text}", text.replace("*a8", "+".join(3000 * ["water_depth"]))):
+        path = tmp_path / "mine.yaml"
+        path.write_text(content)
+        (problem,) = (p for p in check_scenario(path) if "water.depth" in p)
+        assert len(problem) < len(str(path)) + 300
 
 
 @pytest.mark.parametrize(
@@ -213,6 +254,11 @@ def test_impossible_draws_from_the_prior_are_found(tmp_path: Path) -> None:
     [
         (_set("source", "depth", to=205.0), "source.depth: in the seabed for some"),
         (_set("solver", to={"c_high": 100.0}), "solver.c_high: 100 m/s is slower than all sound"),
+        (
+            _set("environment", "half_space", "sound_speed", to=1400.0),
+            "environment.half_space.sound_speed: 1400 m/s is slower than all that lies above",
+        ),
+        (_set("noise", "correlation_length", to=-1.0), "noise.correlation_length: negative for"),
         (_set("environment", "half_space", "density", to=2660.0), "a density of 2660 for some"),
         (_set("environment", "sediments", 0, "density", to=1760.0), "a density of 1760 for some"),
     ],

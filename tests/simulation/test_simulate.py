@@ -15,7 +15,7 @@ import zarr
 from oceaninv.errors import InputError
 from oceaninv.scenario import Scenario, load_scenario
 from oceaninv.scenario.predict import predict
-from oceaninv.simulation import load_training_set, simulate
+from oceaninv.simulation import load_training_set, simulate, write_training_set
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,9 @@ def test_another_set_is_not_continued(scenario: Scenario, tmp_path: Path) -> Non
     simulate(scenario, 5, path, seed=1)
     with pytest.raises(InputError, match="exists"):
         simulate(scenario, 5, path, seed=1)
+    for place in ("/", ""):
+        with pytest.raises(InputError, match="exists; choose another name"):
+            simulate(scenario, 5, place, seed=1)
     other = scenario.model_copy(update={"frequency": [60.0]})
     for changed, message in (
         ({"scenario": other, "n": 5, "seed": 1}, "scenario: holds"),
@@ -169,6 +172,95 @@ def test_a_run_killed_while_its_store_was_made_begins_anew(
         simulate(scenario, 5, tmp_path / "b.zarr", seed=1)
     again = simulate(scenario, 5, tmp_path / "b.zarr", seed=1, resume=True)
     assert torch.equal(again.replica, through.replica)
+
+
+def test_a_run_killed_after_any_write_ends_as_one_that_ran_through(
+    scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: list[Path] = []
+    write = zarr.storage.LocalStore.set
+
+    async def write_and_keep(store: Any, key: str, value: Any) -> None:
+        await write(store, key, value)
+        states.append(tmp_path / f"{len(states)}.zarr")
+        shutil.copytree(store.root, states[-1].with_suffix(".zarr.partial"))
+
+    monkeypatch.setattr(zarr.storage.LocalStore, "set", write_and_keep)
+    through = simulate(scenario, 15, tmp_path / "a.zarr", seed=1, chunk=10)
+    monkeypatch.setattr(zarr.storage.LocalStore, "set", write)
+    assert len(states) > 8
+    for path in states:
+        resumed = simulate(scenario, 15, path, seed=1, chunk=10, resume=True)
+        assert torch.equal(resumed.parameters, through.parameters)
+        assert torch.equal(resumed.replica, through.replica)
+
+
+def test_what_zarr_had_in_hand_when_it_was_killed_is_not_kept(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    through = simulate(scenario, 25, tmp_path / "a.zarr", seed=1, chunk=10)
+    with pytest.raises(Interrupted):
+        simulate(scenario, 25, tmp_path / "b.zarr", seed=1, chunk=10, progress=stop_after(10))
+    half = tmp_path / "b.zarr.partial" / "replica" / "c" / "0" / "0" / "0.0123.partial"
+    half.write_bytes(b"half")
+    resumed = simulate(scenario, 25, tmp_path / "b.zarr", seed=1, resume=True)
+    assert torch.equal(resumed.replica, through.replica)
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_full_disk_is_told_with_the_store_and_leaves_what_can_be_gone_on_from(
+    scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    through = simulate(scenario, 25, tmp_path / "a.zarr", seed=1, chunk=10)
+    path, written = tmp_path / "b.zarr", zarr.Array.__setitem__
+
+    def full_after(chunks: int) -> Callable[[zarr.Array, Any, Any], None]:
+        def write(array: zarr.Array, rows: Any, values: Any) -> None:
+            if array.nchunks_initialized == chunks and array.basename == "parameters":
+                raise OSError(28, "No space left on device")
+            written(array, rows, values)
+
+        return write
+
+    for chunks, left in ((0, False), (2, True)):
+        monkeypatch.setattr(zarr.Array, "__setitem__", full_after(chunks))
+        with pytest.raises(OSError, match="No space left") as error:
+            simulate(scenario, 25, path, seed=1, chunk=10)
+        partial = tmp_path / "b.zarr.partial"
+        assert error.value.filename == str(partial)
+        assert partial.exists() == left
+    monkeypatch.setattr(zarr.Array, "__setitem__", written)
+    resumed = simulate(scenario, 25, path, seed=1, resume=True)
+    assert torch.equal(resumed.replica, through.replica)
+
+
+def test_a_store_that_cannot_be_made_leaves_nothing(
+    scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zarr.Group, "create_array", full)
+    with pytest.raises(OSError, match="No space left"):
+        simulate(scenario, 5, tmp_path / "s.zarr", seed=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_set_is_written_without_being_read(
+    scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, read = tmp_path / "s.zarr", zarr.Array.__getitem__
+
+    def only_marks(array: zarr.Array, rows: Any) -> Any:
+        assert array.basename == "done"
+        return read(array, rows)
+
+    monkeypatch.setattr(zarr.Array, "__getitem__", only_marks)
+    write_training_set(scenario, 25, path, seed=1, chunk=10)
+    write_training_set(scenario, 25, path, seed=1, resume=True)
+    shutil.rmtree(path / "replica" / "c" / "1")
+    with pytest.raises(InputError, match="replica: 1 of 3 chunks are lost"):
+        write_training_set(scenario, 25, path, seed=1, resume=True)
 
 
 def test_draws_without_a_mode_are_drawn_again(
