@@ -18,6 +18,8 @@ from oceaninv.files import whole_file
 
 Array = NDArray[np.float64]
 
+_FILES = ("identity.json", "state.json", "state.json.tmp", "chain.zarr", "nautilus.h5")
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -108,7 +110,17 @@ class Checkpoint:
         return v, log_prob, random_state
 
     def remove(self) -> None:
-        """Remove the folder, first what makes it a run to go on with."""
+        """Remove the folder, first what makes it a run to go on with.
+
+        Raises:
+            InputError: something lies there that no run has left.
+        """
+        held = [file.name for file in self.path.iterdir()] if self.path.is_dir() else []
+        # Hidden is what a kill leaves of `whole_file`, and what file managers keep of a folder.
+        strange = [name for name in held if name not in _FILES and not name.startswith(".")]
+        if strange or self.path.is_file():
+            told = f"holds {strange[0]}, which" if strange else "is a file that"
+            raise InputError(f"{self.path}: {told} is not of a run; move it, or give another name")
         if self.exists:
             (self.path / "state.json").unlink()
         shutil.rmtree(self.path, ignore_errors=True)

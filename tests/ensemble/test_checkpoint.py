@@ -73,3 +73,15 @@ def _run(folder: Path) -> Checkpoint:
     random = np.random.RandomState(0)
     checkpoint.append(random.randn(80, 4, 2), random.randn(80, 4), random.get_state())
     return checkpoint
+
+
+def test_what_no_run_has_left_is_not_removed(tmp_path: Path) -> None:
+    folder, file = tmp_path / "mine.checkpoint", tmp_path / "other.checkpoint"
+    folder.mkdir()
+    (folder / "thesis.tex").touch()
+    file.touch()
+    for path, told in ((folder, "holds thesis.tex, which is"), (file, "is a file that is")):
+        with pytest.raises(InputError, match=f"{path.name}: {told} not of a run; move it"):
+            Checkpoint(path).remove()
+    assert (folder / "thesis.tex").exists()
+    assert file.exists()
