@@ -13,6 +13,9 @@ guides without their loss, which may leave a mode on no sheet: exact modes may b
 Of the exact modes ∫φ²/ρ dz must be 1, by Gauss-Legendre quadrature and in closed form over the
 half-space. A norm is wrong that is off by more than 1e-6 of ∫|φ|²/ρ dz, which is large where φ²
 cancels; near cut-off nearly all of a mode is in the half-space, known as well as k allows.
+
+With ``leaky`` the same modes, and more, are found by another path that the argument principle
+counts: of guides of up to 150 modes none may be lost there.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from oceaninv.cli.command import table
 _POINTS = (40, 160, 640)  # to the shortest wavelength
 _DEPTHS = 301  # where the shapes of modes are compared
 _MODES = 400  # about how many a guide may have
+_FEW, _FASTER, _SAME = 150, 1.2, 1e-7  # of leaky modes: how many, c_high by c_half, and how alike
 # Quadrature: points to an interval of so many rad at the lowest sound speed; limits of its error,
 # and of the relative one of k² where half-spaces are.
 _NODES, _PHASE, _TOLERANCE, _ROUNDING = 16, 8.0, 1e-6, 1e-15
@@ -49,7 +53,7 @@ def main() -> None:
     chosen = parser.parse_args()
     rng = np.random.default_rng(chosen.seed)
     kinds = list(KINDS)
-    tally = {kind: np.zeros(8, np.int64) for kind in kinds}
+    tally = {kind: np.zeros(9, np.int64) for kind in kinds}
     seconds, worst = 0.0, []
     for i in range(chosen.n):
         kind = kinds[i % len(kinds)]
@@ -70,11 +74,14 @@ def main() -> None:
         doubled = is_doubled(k, phi)
         nan = not (np.isfinite(k).all() and np.isfinite(phi).all())
         off = wrong_norms(guide, frequency, c_high)
+        lost = lost_if_leaky(guide, frequency, c_high, k)
         wrong = [trapped < expected, max(n, trapped) > expected, doubled, nan, off.any()]
+        wrong.append(lost > 0)
         tally[kind] += [1, n, *wrong, n < trapped]
         if not n == trapped == expected or any(wrong):
             counts = f"{n} modes, {trapped} without loss, {expected} expected"
             named = "".join(f", wrong norm of k = {value:.6g}" for value in k[off])
+            named += f", {lost} lost if leaky" if lost else ""
             worst.append(f"{kind}, guide {i}, {frequency:.3f} Hz: {counts}{named}")
     rows = [(kind, *(f"{v}" for v in tally[kind])) for kind in kinds]
     total = sum(tally.values())
@@ -88,6 +95,7 @@ def main() -> None:
         "doubled in",
         "NaN in",
         "wrong norm in",
+        "lost if leaky in",
         "fewer by loss",
     )
     names = (
@@ -98,6 +106,7 @@ def main() -> None:
         "doubled",
         "nan",
         "wrong_norm",
+        "lost_if_leaky",
         "fewer_by_loss",
     )
     answer: dict[str, object] = {n: int(v) for n, v in zip(names, total, strict=True)}
@@ -217,6 +226,19 @@ def wrong_norms(guide: Environment, frequency: float, c_high: float | None) -> n
     error = np.abs(phi[:, :-1] ** 2 @ weight.ravel() + below - 1.0)
     size = np.abs(phi[:, :-1]) ** 2 @ weight.ravel() + np.abs(below)
     return ~(error <= _TOLERANCE * np.maximum(size, 1.0) + rounding)
+
+
+def lost_if_leaky(guide: Environment, frequency: float, c_high: float | None, k: np.ndarray) -> int:
+    """How many of the trapped modes are not there when modes may leak."""
+    if not 0 < k.size <= _FEW:
+        return 0
+    fastest = _FASTER * float(guide.half_space_sound_speed)
+    fastest = fastest if c_high is None else min(fastest, c_high)
+    found = solve_modes(guide, [frequency], c_high=fastest, leaky=True)
+    at = found.wavenumber[0, 0, : int(found.n_modes[0, 0])].numpy()
+    members = k[k.real > 2.0 * np.pi * frequency / fastest]
+    nearest = np.abs(members[:, None] - at).min(axis=1, initial=np.inf)
+    return int((nearest > _SAME * np.abs(members)).sum())
 
 
 def count_by_integration(

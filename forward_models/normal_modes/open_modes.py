@@ -39,6 +39,7 @@ _BEYOND = 1.02
 # to that.
 _SAME, _EXACT = 1e-6, 3e-6
 _NEAREST = 1e-9  # in shares of x: nearer to a branch point rounding is all that is left
+_TO_BRANCH = 4.0  # moves in shares of the distance to a branch point, up to which steps are of γ
 _LEFT = 1e-14  # error of Newton's method, in shares of the distance of roots
 _ROUNDS = 12
 _NEWTON_LIMIT = 40
@@ -88,9 +89,9 @@ def open_modes(items: Items) -> tuple[Lanes, np.ndarray]:
     node, start = np.append(lanes.node, wave.node), np.append(start, at)
     order = np.lexsort((-start.real, node, strip))
     order = order[strip[order] >= 0]
-    expected = np.bincount(strip[order], minlength=len(strips.sheet))
-    on, x = _roots(strips, Lanes(strip[order], node[order]), start[order])
-    on, x = _completed(strips, on, x, expected)
+    alike = Lanes(strip[order], node[order])
+    on, x = _roots(strips, alike, start[order])
+    on, x = _completed(strips, on, x, alike.item, start[order].real)
     on, x = _at_best_nodes(strips, on, x)
     return (
         Lanes(
@@ -170,14 +171,16 @@ def _member(sheet: Items, strip: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _completed(
-    strips: _Strips, on: Lanes, x: np.ndarray, expected: np.ndarray
+    strips: _Strips, on: Lanes, x: np.ndarray, alike: np.ndarray, about: np.ndarray
 ) -> tuple[Lanes, np.ndarray]:
     """(lanes, x) with the roots that the count shows to be missing.
 
     A region of which few are missing tells them by its sums of roots; the others, and those whose
-    roots were not reached from there, are cut in two.
+    roots were not reached from there, are cut in two. Where roots are ``about``, in the strips
+    ``alike``, tells where to cut: they may crowd in a small part of a strip.
     """
     strip = np.arange(strips.item.size)
+    expected = np.bincount(alike, minlength=strip.size)
     low, high = strips.sheet.x_min, strips.sheet.x_max
     for turn in range(_ROUNDS):
         region = strips.sheet.sheets(strip, strips.sheet.kind[strip], low, high)
@@ -199,7 +202,12 @@ def _completed(
         again = np.flatnonzero((missing > 0) & (lacking[strip] > 0))
         if again.size == 0:
             return on, x
-        cut = np.array([_cut(known[r].real, low[r], high[r]) for r in again.tolist()])
+        cut = np.array(
+            [
+                _cut(np.append(known[r].real, about[alike == strip[r]]), low[r], high[r])
+                for r in again.tolist()
+            ]
+        )
         expected = np.repeat([known[r].size // 2 for r in again.tolist()], 2)
         strip = np.repeat(strip[again], 2)
         low = np.stack([low[again], cut], axis=1).reshape(-1)
@@ -214,13 +222,14 @@ def _completed(
     return on, x
 
 
-def _cut(known: np.ndarray, low: float, high: float) -> float:
-    """Where to cut a region: between two known roots near its middle."""
-    ends = np.sort(np.concatenate([[low], known, [high]]))
-    middles = 0.5 * (ends[1:] + ends[:-1])
-    # A wide gap near the middle rather than a narrow one in it.
-    worth = np.diff(ends) - 0.5 * np.abs(middles - 0.5 * (low + high))
-    return float(middles[np.argmax(worth)])
+def _cut(about: np.ndarray, low: float, high: float) -> float:
+    """Where to cut a region: in the widest gap of the middle half of what roots are about."""
+    inside = about[(about > low) & (about < high)]
+    ends = np.sort(np.concatenate([[low], inside, [high]]))
+    gaps = np.diff(ends)
+    first = gaps.size // 4
+    widest = first + int(np.argmax(gaps[first : gaps.size - first]))
+    return float(0.5 * (ends[widest] + ends[widest + 1]))
 
 
 def _from_sums(sheet: Items, region: int, sums: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -247,6 +256,8 @@ def _with_more(
     lanes = lanes[order]
     at, good = _deflated_newton(strips, lanes, start[order], on, x)
     good &= _member(sheet, lanes.item, at)
+    lanes, at = lanes[good], at[good]
+    good = _confirmed(strips, lanes, at)
     lanes, at = lanes[good], at[good]
     if at.size == 0:
         return on, x
@@ -313,6 +324,8 @@ def _deflated_newton(
         with np.errstate(divide="ignore", invalid="ignore"):
             pull = np.sum(1.0 / (x[active, None] - table[lanes.item[active]]), axis=1)
             move = 1.0 / (slope / value - pull)
+            move = _in_gamma(x[active] - sheet.q_bottom[strip[active]], move)
+            move = _in_gamma(x[active] - sheet.q_shear[strip[active]], move)
         x[active] -= move
         branch = np.minimum(
             np.abs(x[active] - sheet.q_bottom[strip[active]]),
@@ -325,3 +338,12 @@ def _deflated_newton(
         )
         active = active[going]
     return x, converged
+
+
+def _in_gamma(gamma2: np.ndarray, move: np.ndarray) -> np.ndarray:
+    """Newton's ``move`` in x as one in γ, of either sign, where it comes near γ = 0.
+
+    The step of γ is move / 2γ, and x = q + γ²: near the branch point W is smooth in γ alone.
+    """
+    near = np.abs(move) < _TO_BRANCH * np.abs(gamma2)
+    return np.where(near, move - move**2 / (4.0 * gamma2), move)

@@ -54,11 +54,11 @@ GUIDES = {
         [Layer([0, 100], [1500, 1500]), Layer([100, 110], [393, 393], 1600, 0.5)],
         HalfSpace(1700, 1800, 0.5),
     ),
-    # The third mode at 50 Hz is at cut-off over half-spaces of 1606.56 m/s.
+    # The third mode at 50 Hz is at cut-off over half-spaces of 1618.1 m/s.
     **{
         f"cut-off {faster:g}": Environment.from_layers(
             [Layer([0, 100], [1500, 1500])],
-            HalfSpace((1500.0**-2 - 0.025**2 / 50.0**2) ** -0.5 + faster, 1800),
+            HalfSpace((1500.0**-2 - 0.0125**2 / 50.0**2) ** -0.5 + faster, 1800),
         )
         for faster in (1e-2, 1e-4, 1e-9)
     },

@@ -418,3 +418,46 @@ def test_what_cannot_be_is_one_line(act, message: str) -> None:  # type: ignore[
         act()
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def under_a_film_of_gas(below: HalfSpace) -> Environment:
+    """Its x = k² reach from 81 to 302 rad²/m², all but six of a hundred below 92."""
+    water = Layer([0.79, 102.98], [1500.0, 1490.0], 1909.0)
+    return Environment.from_layers([Layer([0, 0.79], [709.0, 709.0]), water], below)
+
+
+def at_cut_off(faster: float) -> Environment:
+    """A guide whose third mode at 50 Hz is at cut-off over a half-space slower by that, m/s."""
+    speed = (1500.0**-2 - 0.0125**2 / 50.0**2) ** -0.5 + faster
+    return Environment.from_layers([Layer([0, 100], [1500, 1500])], HalfSpace(speed, 1800.0))
+
+
+@pytest.mark.parametrize(
+    ("guide", "frequency", "fastest"),
+    [
+        (under_a_film_of_gas(HalfSpace(2182.0, 2000.0, 0.47)), 2291.5, 2400.0),
+        (at_cut_off(1e-3), 50.0, 1900.0),
+        (at_cut_off(1e-4), 50.0, 1900.0),
+        (at_cut_off(1e-6), 50.0, 1900.0),
+    ],
+)
+def test_modes_that_crowd_or_hardly_decay_are_found_if_they_may_leak(
+    guide: Environment, frequency: float, fastest: float
+) -> None:
+    trapped = solve_modes(guide, [frequency]).wavenumber[0, 0].numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        leaky = solve_modes(guide, [frequency], c_high=fastest, leaky=True).wavenumber[0, 0].numpy()
+    assert leaky.size > trapped.size > 2
+    nearest = np.abs(trapped[:, None] - leaky).min(axis=1)
+    assert nearest.max() < 1e-9 * trapped.real.max()
+
+
+def test_modes_that_crowd_over_a_solid_are_all_found() -> None:
+    """As many as the argument principle counts: it warns otherwise."""
+    guide = under_a_film_of_gas(HalfSpace(2182.0, 2000.0, 0.47, 828.0, 0.47))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        k = solve_modes(guide, [2291.5], c_high=2400.0).wavenumber[0, 0].numpy()
+    assert np.abs(np.diff(k)).min() > 1e-5 * k.real.max()
+    assert k.size > 230
