@@ -23,6 +23,8 @@ from forward_models.normal_modes.propagator import complex_eta_functions
 from forward_models.normal_modes.spans import ON_INTERFACE, copy_into, locate, reach
 from forward_models.normal_modes.steps import (
     CHECK_EVERY,
+    DECAYING,
+    DECAYING_DECAYING,
     H2,
     HALF_SPACE,
     HRHO,
@@ -39,6 +41,7 @@ from forward_models.normal_modes.steps import (
     VECTOR,
 )
 from forward_models.normal_modes.wronskian import (
+    ALONG_X,
     LOG_SCALE,
     LOSS,
     N_ROWS,
@@ -48,6 +51,7 @@ from forward_models.normal_modes.wronskian import (
     PSR,
     XI,
     XR,
+    half_space_state,
 )
 
 
@@ -67,8 +71,12 @@ def green_function(
     bottom: int,
     q_bottom: complex,
     rho_bottom: float,
+    q_shear: complex,
 ) -> Any:
-    """(N, S, R) g at N complex ``x`` for the first S of ``depth`` (S + R,) m against the others."""
+    """(N, S, R) g at N complex ``x`` for the first S of ``depth`` (S + R,) m against the others.
+
+    A half-space of ``q_shear`` other than 0 is a solid, in which there are no receivers.
+    """
     n_receivers = depth.size - n_sources
     result = np.empty((x.size, n_sources, n_receivers), np.complex128)
     offset, step_of, slot, used = locate(depth, steps)
@@ -85,7 +93,7 @@ def green_function(
             low = min(low, x[lane].real)
         upper = reach(steps, low, shallowest)[0]
         lower = reach(steps, low, min(deepest + 1, steps.shape[0]))[1]
-        _start(x[a:b], steps, upper, lower, top, bottom, q_bottom, rho_bottom, down, up)
+        _start(x[a:b], steps, upper, lower, top, bottom, q_bottom, rho_bottom, q_shear, down, up)
         _carry(steps, upper, deepest, down, slot, kept_down)
         _carry(steps, lower, shallowest, up, slot, kept_up)
         within_steps(steps, offset, step_of, slot, kept_down, 0, steps.shape[0], left)
@@ -132,6 +140,7 @@ def _start(
     bottom: int,
     q_bottom: complex,
     rho_bottom: float,
+    q_shear: complex,
     down: Any,
     up: Any,
 ) -> None:
@@ -151,11 +160,14 @@ def _start(
         else:
             down[PHR if top == RIGID else PSR, m] = 1.0
         if lower < steps.shape[0] or bottom == HALF_SPACE:
-            q, rho = q_bottom, rho_bottom
+            q, rho, shear = q_bottom, rho_bottom, q_shear
             if lower < steps.shape[0]:
                 q, rho = _medium(steps, lower - 1)
-            slope = -vertical_decay(at, q) / rho
-            up[PHR, m], up[PSR, m], up[PSI, m] = 1.0, slope.real, slope.imag
+                shear = 0j
+            sheet = DECAYING_DECAYING if shear != 0 else DECAYING
+            phi, psi, _, _ = half_space_state(at, 1.0, q, shear, rho, sheet, ALONG_X)
+            up[PHR, m], up[PHI, m] = phi.real, phi.imag
+            up[PSR, m], up[PSI, m] = psi.real, psi.imag
         elif bottom == RIGID:
             up[PHR, m] = 1.0
         else:

@@ -8,7 +8,7 @@ half-space and the direct wave are in the integral, which makes it the judge of 
 
 The contour. With the loss taken to nothing from above, poles and branch points lie on the positive
 real axis or above it. The contour leaves the origin, runs below the axis at a distance ε, and parts
-past the last pole, J₀ = (H₀⁽¹⁾ + H₀⁽²⁾)/2: either half goes to infinity on the side where it
+past the last pole, over a solid that of the interface wave, J₀ = (H₀⁽¹⁾ + H₀⁽²⁾)/2: either half goes to infinity on the side where it
 decays, so that source and receiver at one depth cost no more than others. On it J₀ grows to
 exp(εr); ε = 6/r at the largest range keeps that below 404. The contour is cut into panels of 2.5 ε
 with 16 Gauss points each: a pole at the distance ε adds an error of ϱ⁻³² = 6e-11 to the integral,
@@ -35,11 +35,13 @@ from forward_models.normal_modes.batch import (
     Problem,
     in_parallel,
     make_problem,
+    within_solid,
 )
 from forward_models.normal_modes.cache import kernel_cache
 from forward_models.normal_modes.chunk import Attenuation
 from forward_models.normal_modes.steps import HALF_SPACE, RIGID, build_steps
 from forward_models.places import place_row, require_geometry
+from forward_models.rejected import usable
 
 with kernel_cache():
     from forward_models.green import green_function
@@ -74,11 +76,12 @@ def spectral_pressure(
         environment: B environments.
         frequency: (F,) Hz.
         source_depth: (S,) m, in the water.
-        receiver_depth: (R,) m, in any medium.
+        receiver_depth: (R,) m, in any fluid.
         range_m: (K,) m, above zero.
 
     Raises:
-        ModelInputError: a source outside the water, a range that is not positive, a bad medium.
+        ModelInputError: a source outside the water, a receiver in an elastic half-space, a range
+            that is not positive, rough interfaces, a bad medium.
 
     Example (Pekeris guide at 20 Hz; its one mode alone gives 53.91 dB):
 
@@ -92,17 +95,14 @@ def spectral_pressure(
         raise ModelInputError(
             "roughness: the spectral integral is that of smooth interfaces; leave roughness out"
         )
-    shear = environment.half_space_shear_speed
-    if shear is not None and (shear > 0).any():
-        raise ModelInputError(
-            "half_space_shear_speed: the spectral integral is that of fluids; use zero"
-        )
     problem = make_problem(environment, frequency, None)
     source = place_row("source_depth", source_depth).detach()
     receiver = place_row("receiver_depth", receiver_depth).detach()
     ranges = place_row("range_m", range_m).detach()
     batch = len(problem)
     require_geometry(environment, source[None], receiver[None], ranges[None])
+    at = receiver.expand(batch, -1)
+    usable(within_solid(environment, at, "receiver_depth"), batch, "raise", stacklevel=2)
     depth = torch.cat([source, receiver]).numpy()
     shape = (source.numel(), receiver.numel(), ranges.numel())
     result = np.empty((batch, problem.omega.size, *shape), np.complex128)
@@ -177,9 +177,13 @@ def _integral(
     medium = np.flatnonzero(problem.thickness[b] > 0)
     q = (omega / np.stack([problem.c_top[f, b, medium], problem.c_bottom[f, b, medium]])) ** 2
     q_bottom = complex((omega / problem.c_half[f, b]) ** 2)
+    q_shear = 0j
     largest = q.real.max()
     if problem.bottom == HALF_SPACE:
         largest = max(largest, q_bottom.real)
+    if problem.c_shear[f, b] != 0:  # the interface wave is slower than all others
+        q_shear = complex((omega / problem.c_shear[f, b]) ** 2)
+        largest = max(largest, problem.items(slice(b, b + 1)).x_interface[f])
     k_max = math.sqrt(largest)
     reach = max(ranges.max(), problem.thickness[b].sum())
     offset = min(_GROWTH / reach, _STEEPEST * k_max)
@@ -202,6 +206,7 @@ def _integral(
                 problem.bottom,
                 q_bottom,
                 float(problem.rho_half[b]),
+                q_shear,
             )
             weight = np.tile(half * _WEIGHTS, some.size) * k
             waves = cylindrical_wave(wave, some, half * _NODES, ranges).reshape(k.size, -1)

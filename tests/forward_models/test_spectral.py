@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +20,7 @@ from forward_models import (
     Layer,
     ModelInputError,
     pressure,
+    solve_modes,
     spectral_pressure,
     stack,
     truncation_error,
@@ -144,8 +146,29 @@ def depth_equation(
     return state.reshape(2, -1)
 
 
-@pytest.mark.parametrize("interpolation", ["c_linear", "n2_linear"])
-def test_layered_field_is_an_integral_of_runge_kutta_solutions(interpolation: str) -> None:
+def normal_impedance(
+    k: np.ndarray, omega: float, speed: complex, shear: complex, rho: float
+) -> np.ndarray:
+    """p / v_z on a half-space for exp(-iωt): Z_p cos² 2θ_s + Z_s sin² 2θ_s over a solid.
+
+    Brekhovskikh & Lysanov, *Fundamentals of Ocean Acoustics* (2003), sec. 4.3.
+    """
+    cosine_p = 1j * np.sqrt(k**2 - (omega / speed) ** 2) * speed / omega
+    z_p = rho * speed / cosine_p
+    if shear == 0:
+        return z_p
+    sine = k * shear / omega
+    cosine = 1j * np.sqrt(k**2 - (omega / shear) ** 2) * shear / omega
+    return z_p * (1 - 2 * sine**2) ** 2 + rho * shear / cosine * (2 * sine * cosine) ** 2
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "shear_speed"),
+    [("c_linear", 0.0), ("n2_linear", 0.0), ("c_linear", 600.0), ("c_linear", 1200.0)],
+)
+def test_layered_field_is_an_integral_of_runge_kutta_solutions(
+    interpolation: str, shear_speed: float
+) -> None:
     omega, source, receivers = 2 * math.pi * 60, 20.0, (55.0, 103.0)
     ranges = np.array([60.0, 300.0])
     corner, end = 0.01 - 0.01j, 0.7 - 0.01j
@@ -154,14 +177,15 @@ def test_layered_field_is_an_integral_of_runge_kutta_solutions(interpolation: st
     half = np.diff(panels)[:, None] / 2
     k = ((panels[1:] + panels[:-1])[:, None] / 2 + half * nodes).ravel()
     weight = (half * weights).ravel() * k
-    bottom = omega / (2200 - 1j * 0.2 * 2200 / (2 * math.pi * 8.685889638065036))
-    gamma = np.sqrt(k**2 - bottom**2)
+    lossy = 1 - 1j * 0.2 / (2 * math.pi * 8.685889638065036)
+    impedance = normal_impedance(k, omega, 2200 * lossy, shear_speed * lossy, 2.1)
     above = np.stack([np.zeros_like(k), np.ones_like(k)])
-    below = np.stack([np.ones_like(k), -gamma / 2.1])
+    below = np.stack([impedance / (1j * omega), np.ones_like(k)])
     left = depth_equation(k, omega, interpolation, 0.0, source, above)
     right = depth_equation(k, omega, interpolation, 140.0, source, below)
     wronskian = left[0] * right[1] - right[0] * left[1]
-    guide = Environment.from_layers(GUIDE, ROCK, interpolation=interpolation)
+    rock = replace(ROCK, shear_speed=shear_speed, shear_attenuation=0.2 if shear_speed else 0.0)
+    guide = Environment.from_layers(GUIDE, rock, interpolation=interpolation)
     p = spectral_pressure(
         guide, 60.0, source_depth=source, receiver_depth=receivers, range_m=ranges
     )
@@ -256,6 +280,26 @@ def test_where_no_mode_is_trapped_all_is_left_out() -> None:
     assert torch.equal(truncation_error(guide, 50.0, **place), torch.ones(1, 1, 1, 2).double())
 
 
+def test_modes_over_a_solid_meet_the_full_field_far_out() -> None:
+    case = load_case("elastic_hard")
+    place = {"source_depth": case.source_depth, "receiver_depth": case.receiver_depth}
+    error = truncation_error(case.environment, 50.0, **place, range_m=[300.0, 3000.0, 10000.0])
+    assert error[0, 0, 0, 0] > 0.1
+    assert error[0, 0, 0, 1:].max() < 1e-4
+
+
+def test_the_interface_wave_of_a_solid_is_in_the_full_field() -> None:
+    """Near the seabed, at a frequency where nothing else but the branch cut is left far out."""
+    guide = Environment.from_layers(
+        [Layer([0, 100], [1500, 1500])], HalfSpace(3000.0, 2200.0, 0.0, 1400.0, 0.0)
+    )
+    slowest = solve_modes(guide, [5.0]).wavenumber[0, 0, 0].real
+    assert slowest > 1.1 * 2 * math.pi * 5.0 / 1400.0
+    place = {"source_depth": 99.0, "receiver_depth": [70.0, 90.0, 100.0]}
+    error = truncation_error(guide, 5.0, **place, range_m=[4000.0, 16000.0, 64000.0])[0, 0, 0]
+    assert (error < torch.tensor([0.05, 0.01, 0.002])).all()
+
+
 def test_of_no_field_nothing_is_left_out() -> None:
     guide = Environment.from_layers(GUIDE, ROCK)
     place = {"receiver_depth": [30.0, 70.0], "range_m": [500.0, 2000.0]}
@@ -292,3 +336,9 @@ def test_bad_input_is_named(change: dict[str, object], named: str) -> None:
     }
     with pytest.raises(ModelInputError, match=named):
         spectral_pressure(Environment.from_layers(GUIDE, ROCK), **(given | change))
+
+
+def test_receivers_in_a_solid_are_refused() -> None:
+    guide = Environment.from_layers(GUIDE, replace(ROCK, shear_speed=900.0))
+    with pytest.raises(ModelInputError, match="receiver_depth: 150 m lies in the elastic half-sp"):
+        spectral_pressure(guide, 50.0, source_depth=20.0, receiver_depth=150.0, range_m=100.0)
