@@ -8,12 +8,13 @@ half-space and the direct wave are in the integral, which makes it the judge of 
 
 The contour. With the loss taken to nothing from above, poles and branch points lie on the positive
 real axis or above it. The contour leaves the origin, runs below the axis at a distance ε, and parts
-past the last pole, over a solid that of the interface wave, J₀ = (H₀⁽¹⁾ + H₀⁽²⁾)/2: either half goes to infinity on the side where it
-decays, so that source and receiver at one depth cost no more than others. On it J₀ grows to
-exp(εr); ε = 6/r at the largest range keeps that below 404. The contour is cut into panels of 2.5 ε
-with 16 Gauss points each: a pole at the distance ε adds an error of ϱ⁻³² = 6e-11 to the integral,
-ϱ = 0.8 + √(1 + 0.8²), and J₀ runs through 15 rad in a panel, which 16 points resolve to 1e-14. No
-samples lie on a grid, and so no images of the field wrap around.
+past the last pole, over a solid that of the interface wave, J₀ = (H₀⁽¹⁾ + H₀⁽²⁾)/2: either half
+goes to infinity on the side where it decays, so that source and receiver at one depth cost no more
+than others. On it J₀ grows to exp(εr); ε = 6/r at the largest range keeps that below 404. The
+contour is cut into panels of 2.5 ε with 16 Gauss points each: a pole at the distance ε adds an
+error of ϱ⁻³² = 6e-11 to the integral, ϱ = 0.8 + √(1 + 0.8²), and J₀ runs through 15 rad in a panel,
+which 16 points resolve to 1e-14. No samples lie on a grid, and so no images of the field wrap
+around.
 """
 
 from __future__ import annotations
@@ -192,7 +193,8 @@ def _integral(
     total = np.zeros((n_sources * n_receivers, ranges.size), np.complex128)
 
     def add(start: complex, end: complex, panels: int, gamma2: np.ndarray, wave: int) -> None:
-        steps = _steps(problem, b, f, gamma2, merge=wave == STANDING)
+        # Over a solid x goes on to the interface wave, further than merging knows.
+        steps = _steps(problem, b, f, gamma2, merge=wave == STANDING and q_shear == 0)
         half = 0.5 * (end - start) / panels
         middles = start + half * (2 * np.arange(panels) + 1)
         for some in np.split(middles, range(_TOGETHER, panels, _TOGETHER)):

@@ -288,6 +288,23 @@ def test_modes_over_a_solid_meet_the_full_field_far_out() -> None:
     assert error[0, 0, 0, 1:].max() < 1e-4
 
 
+@pytest.mark.parametrize(("speed", "shear_speed"), [(1600.0, 350.0), (2300.0, 900.0)])
+def test_leaky_modes_over_a_solid_add_up_to_the_full_field(
+    speed: float, shear_speed: float
+) -> None:
+    """Of soft solids too, whose interface wave is many times slower than the water."""
+    guide = Environment.from_layers(
+        [Layer([0, 60], [1500, 1490]), Layer([60, 70], [1600, 1650], 1700.0, 0.2)],
+        HalfSpace(speed, 1900.0, 0.1, shear_speed, 0.2),
+    )
+    place = {"source_depth": 20.0, "receiver_depth": [10.0, 20.1, 40.0, 65.0]}
+    place["range_m"] = [600.0, 2000.0, 6000.0]
+    full = spectral_pressure(guide, 150.0, **place)
+    modes = pressure(guide, 150.0, **place, leaky=True, c_high=2 * speed)
+    error = (modes - full).norm(dim=3) / full.norm(dim=3)
+    assert (error[0, 0, 0] < torch.tensor([5e-3, 5e-4, 1e-4])).all()
+
+
 def test_the_interface_wave_of_a_solid_is_in_the_full_field() -> None:
     """Near the seabed, at a frequency where nothing else but the branch cut is left far out."""
     guide = Environment.from_layers(
