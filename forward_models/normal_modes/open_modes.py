@@ -3,10 +3,11 @@
 There is no real problem here whose roots could be counted. The vertical wavenumbers of the waves in
 the half-space divide the plane of x = k² into strips: right of Re k² of a wave the wave decays
 downwards, left of it it leaks (see ``half_space_decay``). On each strip W is analytic, and the
-argument principle counts its zeros (``contour``). Roots come from the modes of the same guide over
-a rigid bottom, by Newton's method; those that it misses, told by the count, from a grid of starts
-with the known roots divided out. The interface wave of an elastic half-space (Scholte wave), slower
-than all else, is bracketed on the real axis and followed into the loss (``interface_waves``).
+argument principle counts its zeros (``contour``). Those right of a fluid half-space are the trapped
+modes. Other roots come from the modes of the same guide over a rigid bottom, by Newton's method;
+those that it misses, told by the count, from sums of roots with the known ones divided out. The
+interface wave of an elastic half-space (Scholte wave), slower than all else, is bracketed on the
+real axis and followed into the loss (``interface_waves``).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from forward_models.normal_modes.steps import (
     DECAYING_DECAYING,
     DECAYING_LEAKING,
     ELASTIC,
+    HALF_SPACE,
     LEAKING,
     LEAKING_LEAKING,
     RIGID,
@@ -89,17 +91,34 @@ def open_modes(items: Items) -> tuple[Lanes, np.ndarray]:
     node, start = np.append(lanes.node, wave.node), np.append(start, at)
     order = np.lexsort((-start.real, node, strip))
     order = order[strip[order] >= 0]
-    alike = Lanes(strip[order], node[order])
-    on, x = _roots(strips, alike, start[order])
-    on, x = _completed(strips, on, x, alike.item, start[order].real)
-    on, x = _at_best_nodes(strips, on, x)
+    alike, start = Lanes(strip[order], node[order]), start[order]
+    held, known = _trapped(items, strips)
+    rest = strips.sheet.kind[alike.item] != DECAYING
+    on, x = _roots(strips, alike[rest], start[rest])
+    on, x = Lanes(np.append(held.item, on.item), np.append(held.node, on.node)), np.append(known, x)
+    on, x = _completed(strips, on, x, alike.item, start.real)
+    new = ~np.isin(x, known)
+    on, x = _at_best_nodes(strips, on[new], x[new])
     return (
         Lanes(
-            np.append(strips.item[on.item], wave.item[beyond]),
-            np.append(on.node, wave.node[beyond]),
+            np.concatenate([strips.item[held.item], strips.item[on.item], wave.item[beyond]]),
+            np.concatenate([held.node, on.node, wave.node[beyond]]),
         ),
-        np.append(x, at[beyond]),
+        np.concatenate([known, x, at[beyond]]),
     )
+
+
+def _trapped(items: Items, strips: _Strips) -> tuple[Lanes, np.ndarray]:
+    """(lanes, x) of the roots that decay into a fluid half-space: the modes that do not leak."""
+    fluid = items.open & (items.kind == HALF_SPACE)
+    x_min = np.where(fluid, np.maximum(items.x_min, items.q_bottom.real), items.x_min)
+    above = replace(items, x_min=x_min)
+    counts = np.where(fluid, count_modes(above.perturbed()), 0)
+    lanes, x, _ = trapped_modes(above, counts, exact=True)
+    strip = strips.of(lanes.item, x)
+    # The loss may have moved one past cut-off, where there is another sheet.
+    good = (strip >= 0) & (strips.sheet.kind[strip] == DECAYING)
+    return Lanes(strip[good], lanes.node[good]), x[good]
 
 
 def _radiates(items: Items) -> np.ndarray:
